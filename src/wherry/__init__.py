@@ -1,0 +1,1 @@
+"""Any container image, called as a function."""

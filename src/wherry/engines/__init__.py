@@ -1,0 +1,1 @@
+"""Engines: places that run containers, all behind the protocol in :mod:`wherry.engines.base`."""

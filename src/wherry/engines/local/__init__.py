@@ -1,0 +1,1 @@
+"""The local engine: bubblewrap on this machine, no daemon, no root."""

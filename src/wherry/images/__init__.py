@@ -1,0 +1,1 @@
+"""Images: references, registries, the store and how layers become a root file system."""

@@ -1,0 +1,1 @@
+"""Engines around engines: each has the protocol of what it wraps."""
