@@ -1,16 +1,14 @@
-"""Platforms, and which image of an index runs on one."""
+"""Which image of an index runs on a machine."""
 
 from __future__ import annotations
 
 import platform as host
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import replace
 
 from wherry.errors import Unsupported, UsageError
-
-_T = TypeVar("_T")
+from wherry.images.model import Descriptor, Platform
 
 _ALIASES = {
     "x86_64": ("amd64", None),
@@ -27,80 +25,80 @@ _ALIASES = {
     "armv6l": ("arm", "v6"),
 }
 _DEFAULT_VARIANT = {"amd64": "v1", "arm64": "v8", "arm": "v7"}
-_ALSO_RUNS = {"amd64": ("386", None), "arm64": ("arm", "v8")}
+_LOWEST_VARIANT = {"amd64": 1, "arm64": 8, "arm": 5}
+_ALSO_RUNS = {
+    "amd64": Platform(os="linux", architecture="386"),
+    "arm64": Platform(os="linux", architecture="arm", variant="v8"),
+}
 _WORD = re.compile(r"[a-z0-9_.-]+")
+_VARIANT = re.compile(r"v([0-9])(\.[0-9]+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """What an image was built for, in the words of the OCI image index (``platform``)."""
-
-    os: str
-    architecture: str
-    variant: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Platform:
-        """Read ``linux/arm64/v8``, ``linux/amd64`` or ``arm64``; raises UsageError."""
-        parts = text.lower().split("/")
-        if not 1 <= len(parts) <= 3 or not all(_WORD.fullmatch(part) for part in parts):
-            raise UsageError(f"platform {text!r} is not OS/ARCHITECTURE[/VARIANT], as linux/amd64")
-        if len(parts) == 1:
-            parts.insert(0, "linux")
-        if parts[0] != "linux":
-            raise Unsupported(f"platform {text!r}: only linux images can be run")
-        return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None).normal
-
-    @classmethod
-    def of_host(cls) -> Platform:
-        """Return the platform of this machine."""
-        return cls("linux", host.machine().lower()).normal
-
-    def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
-
-    @property
-    def normal(self) -> Platform:
-        """The same platform in its one usual spelling: ``amd64``, ``arm64``, ``arm/v7``."""
-        architecture, implied = _ALIASES.get(self.architecture, (self.architecture, None))
-        variant = self.variant or implied
-        default = _DEFAULT_VARIANT.get(architecture)
-        if architecture == "arm":
-            variant = variant or default
-        elif variant == default:
-            variant = None
-        return Platform(self.os, architecture, variant)
-
-    @property
-    def runnable(self) -> tuple[Platform, ...]:
-        """Platforms whose images run here, best first: lower variants, then 32 bit."""
-        mine = self.normal
-        found = _downwards(mine)
-        if mine.architecture in _ALSO_RUNS:
-            found += _downwards(Platform(mine.os, *_ALSO_RUNS[mine.architecture]))
-        return tuple(found)
+def parse_platform(text: str) -> Platform:
+    """Read ``linux/arm64/v8``, ``linux/amd64`` or ``arm64``; raises UsageError."""
+    parts = text.lower().split("/")
+    if not 1 <= len(parts) <= 3 or not all(_WORD.fullmatch(part) for part in parts):
+        raise UsageError(f"platform {text!r} is not OS/ARCHITECTURE[/VARIANT], as linux/amd64")
+    if len(parts) == 1:
+        parts.insert(0, "linux")
+    if parts[0] != "linux":
+        raise Unsupported(f"platform {text!r}: only linux images can be run")
+    variant = parts[2] if len(parts) == 3 else None
+    return normal(Platform(os=parts[0], architecture=parts[1], variant=variant))
 
 
-def choose(offers: Sequence[tuple[Platform | None, _T]], wanted: Platform) -> _T | None:
-    """Return the offer that suits best, or None.
+def host_platform() -> Platform:
+    """Return the platform of this machine."""
+    return normal(Platform(os="linux", architecture=host.machine().lower()))
 
-    An offer without a platform is taken when it is the only one: old indexes have such.
+
+def platform_name(platform: Platform) -> str:
+    """Return a platform as users write it: ``linux/arm/v7``."""
+    parts = (platform.os, platform.architecture, platform.variant)
+    return "/".join(part for part in parts if part)
+
+
+def normal(platform: Platform) -> Platform:
+    """Return the same platform in its one usual spelling: ``amd64``, ``arm64``, ``arm/v7``."""
+    found = _ALIASES.get(platform.architecture, (platform.architecture, None))
+    architecture, implied = found
+    variant = platform.variant or implied
+    default = _DEFAULT_VARIANT.get(architecture)
+    if architecture == "arm":
+        variant = variant or default
+    elif variant == default:
+        variant = None
+    return replace(platform, architecture=architecture, variant=variant)
+
+
+def runnable(platform: Platform) -> tuple[Platform, ...]:
+    """Return the platforms whose images run on this one, best first: lower variants, 32 bit."""
+    mine = normal(platform)
+    found = _downwards(mine)
+    if mine.architecture in _ALSO_RUNS:
+        found += _downwards(_ALSO_RUNS[mine.architecture])
+    return tuple(found)
+
+
+def choose(offers: Sequence[Descriptor], wanted: Platform) -> Descriptor | None:
+    """Return the manifest of an index that suits a platform best, or None.
+
+    One without a platform is taken when it is alone: old indexes have such.
     """
-    known = [(platform.normal, offer) for platform, offer in offers if platform is not None]
-    for candidate in wanted.runnable:
+    known = [(normal(offer.platform), offer) for offer in offers if offer.platform]
+    for candidate in runnable(wanted):
         for platform, offer in known:
             if platform == candidate:
                 return offer
-    return offers[0][1] if len(offers) == 1 and not known else None
+    return offers[0] if len(offers) == 1 and not known else None
 
 
 def _downwards(best: Platform) -> list[Platform]:
     """Return a platform and the lower variants of its architecture, highest first."""
-    default = _DEFAULT_VARIANT.get(best.architecture)
-    match = re.fullmatch(r"v([0-9])(\.[0-9]+)?", best.variant or default or "")
+    match = _VARIANT.fullmatch(best.variant or _DEFAULT_VARIANT.get(best.architecture, ""))
     if not match:
         return [best]
-    lowest = {"amd64": 1, "arm64": 8, "arm": 5}.get(best.architecture, int(match[1]))
-    numbers = range(int(match[1]), lowest - 1, -1)
-    lower = [Platform(best.os, best.architecture, f"v{number}").normal for number in numbers]
+    highest = int(match[1])
+    numbers = range(highest, _LOWEST_VARIANT.get(best.architecture, highest) - 1, -1)
+    lower = [normal(replace(best, variant=f"v{number}")) for number in numbers]
     return list(dict.fromkeys([best, *lower]))
