@@ -1,0 +1,56 @@
+# `make help` lists the targets. Nothing here needs root; `make test` as root also installs
+# the Debian packages that the tests of real parts want.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+ONLY ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup tools demo test unit lint format bench lock clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+
+setup: $(VENV)/.setup  ## Make .venv with wherry in .venv/bin
+tools: $(VENV)/.tools
+
+# Again when what is installed changes; the package itself is linked, not copied.
+$(VENV)/.setup: pyproject.toml constraints.txt hatch_build.py scripts/setup.sh scripts/python.sh \
+		$(wildcard src/wherry/engines/local/native/*.c)
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.setup constraints-dev.txt
+	@scripts/setup.sh $(VENV) tools
+	@touch $@
+
+demo: $(VENV)/.setup  ## Call images on this machine: no Docker, no root, no network
+	@scripts/demo.sh $(VENV)/bin
+
+test: $(VENV)/.tools  ## Check style and types, then run every test
+	@scripts/test-packages.sh
+	@$(MAKE) --no-print-directory lint
+	@$(RUN) -m pytest $(ARGS)
+
+unit: $(VENV)/.tools  ## Run the tests that need nothing but Python
+	@$(RUN) -m pytest tests/unit $(ARGS)
+
+lint: $(VENV)/.tools  ## Check style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(RUN) -m mypy
+
+format: $(VENV)/.tools  ## Put the code into its usual form
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+bench: $(VENV)/.tools  ## Measure against competitors; ONLY=pattern for some rows
+	@$(RUN) -m bench $(if $(ONLY),--only '$(ONLY)') $(ARGS)
+
+lock: $(VENV)/.setup  ## Choose the newest versions and write constraints*.txt
+	@scripts/lock.sh $(VENV)
+
+clean:  ## Remove everything made here
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist bench/results
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
