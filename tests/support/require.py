@@ -18,7 +18,13 @@ def missing(what: str) -> NoReturn:
 
 def require(program: str) -> str:
     """Return the path of a program that the machine must have for this test."""
-    path = shutil.which(program)
+    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if path is None:
         missing(f"the program {program!r}")
     return path
+
+
+def require_root() -> None:
+    """End this test unless it runs as root."""
+    if os.geteuid() != 0:
+        missing("root")
