@@ -27,10 +27,11 @@ print(json.dumps(answers))
 
 @cache
 def machine() -> Machine:
-    name = platform.machine()
-    if name not in ("x86_64", "aarch64"):
-        missing(f"a filter for machine {name}")
-    return name
+    known: dict[str, Machine] = {"x86_64": "x86_64", "aarch64": "aarch64"}
+    found = known.get(platform.machine())
+    if found is None:
+        missing(f"a filter for machine {platform.machine()}")
+    return found
 
 
 def probe(*calls: tuple[str, tuple[int, ...]], filtered: bool = True) -> dict[str, int]:
