@@ -5,7 +5,7 @@
 set -eu
 
 venv=$1
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check -qq "$@"; }
 
 if [ "${2:-}" = tools ]; then
 	pip install --no-deps --require-hashes -r constraints-dev.txt
