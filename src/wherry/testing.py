@@ -10,7 +10,6 @@ assert await client.run("shout", input="hi") == "HI"
 
 from __future__ import annotations
 
-from wherry.engines.call import Call, Program
-from wherry.engines.memory import MemoryContainer, MemoryEngine
+from wherry.engines.memory import Call, MemoryContainer, MemoryEngine, Program
 
 __all__ = ["Call", "MemoryContainer", "MemoryEngine", "Program"]

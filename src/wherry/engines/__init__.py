@@ -32,7 +32,7 @@ def connect(spec: str) -> Engine:
     scheme = spec.partition(":")[0]
     if scheme not in SCHEMES:
         from wherry.errors import UsageError
-        from wherry.suggestions import nearest
+        from wherry.names import nearest
 
         raise UsageError(f"engine {spec!r}: there is no {scheme!r}{nearest(scheme, SCHEMES)}")
     module, _, name = SCHEMES[scheme].partition(":")
