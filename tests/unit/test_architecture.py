@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # one level do not know each other.
 LEVELS = (
     ("_version", "errors"),
-    ("units", "names"),
+    ("units", "names", "suggestions"),
     ("models",),
     ("config", "options", "wire", "engines.base"),
     ("streams",),
