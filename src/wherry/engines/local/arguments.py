@@ -1,0 +1,174 @@
+"""From a plan to bubblewrap's arguments: the whole wall, in the order it is built.
+
+Everything but the program itself goes through ``--args FD``: a command line is readable by
+every user of the host, an environment must not be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from wherry.engines.local import pipes
+from wherry.engines.local.plan import At, Plan
+from wherry.errors import UsageError
+from wherry.models import File, Invocation, Mount, Secret
+
+_MASKED_FILES = ("kcore", "keys", "key-users", "interrupts", "timer_list", "latency_stats",
+                 "sched_debug", "sysrq-trigger", "kmsg")  # fmt: skip
+_MASKED_DIRECTORIES = ("acpi", "asound", "scsi")
+"""What Docker hides of /proc, by default, of what this kernel has."""
+
+
+@dataclass(slots=True)
+class Descriptors:
+    """Descriptors made for one start, closed again whatever comes."""
+
+    numbers: list[int] = field(default_factory=list)
+
+    def add(self, fd: int) -> str:
+        """Take one over and return its number as an argument."""
+        self.numbers.append(fd)
+        return str(fd)
+
+    def close(self) -> None:
+        """Close ours; the sandbox has its own copies."""
+        while self.numbers:
+            os.close(self.numbers.pop())
+
+
+def build(
+    plan: Plan,
+    invocation: Invocation,
+    *,
+    scratch: Path,
+    resolv_conf: bytes | None,
+    descriptors: Descriptors,
+) -> list[str]:
+    """Return the arguments up to the program; what they refer to is in ``descriptors``."""
+    hostname = plan.function.hostname or invocation.id[:12]
+    return [
+        *_namespaces(plan, hostname),
+        *_environment(plan.env(invocation, hostname)),
+        *_root(plan, scratch),
+        *_kernel(plan, scratch),
+        *_directories(plan, scratch),
+        *_mounts(plan.mounts),
+        *_names(plan, hostname, resolv_conf, descriptors.add),
+        *_files(plan, descriptors.add),
+        *(["--remount-ro", "/"] if plan.function.read_only else []),
+        "--chdir",
+        plan.workdir,
+    ]
+
+
+def _namespaces(plan: Plan, hostname: str) -> list[str]:
+    share = ["--share-net"] if plan.function.network == "host" else []
+    return [
+        *("--unshare-all", "--unshare-user", "--disable-userns", "--assert-userns-disabled"),
+        *share,
+        *("--new-session", "--die-with-parent", "--cap-drop", "ALL", "--clearenv"),
+        *("--uid", str(plan.identity.uid), "--gid", str(plan.identity.gid)),
+        *("--hostname", hostname),
+    ]
+
+
+def _environment(env: Mapping[str, str]) -> list[str]:
+    words = []
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise UsageError(f"env {name!r} must have a name without '=', and no NUL byte")
+        words += ["--setenv", name, value]
+    return words
+
+
+def _root(plan: Plan, scratch: Path) -> list[str]:
+    upper, work = str(scratch / "upper"), str(scratch / "work")
+    return ["--overlay-src", str(plan.image.rootfs), "--overlay", upper, work, "/"]
+
+
+def _kernel(plan: Plan, scratch: Path) -> list[str]:
+    """A /proc and a /dev of its own, both read-only, the devices aside."""
+    shm = f"{plan.dev}/shm"
+    return [
+        *("--proc", plan.proc),
+        *_masks(plan.proc),
+        *("--remount-ro", plan.proc),
+        *("--dev", plan.dev),
+        *("--bind", str(scratch / "shm"), shm),
+        *("--remount-ro", plan.dev),
+    ]
+
+
+@cache
+def _masks(proc: str) -> Sequence[str]:
+    words: list[str] = []
+    for name in _MASKED_FILES:
+        if Path("/proc", name).exists():
+            words += ["--ro-bind", "/dev/null", f"{proc}/{name}"]
+    for name in _MASKED_DIRECTORIES:
+        if Path("/proc", name).exists():
+            words += ["--size", "4096", "--perms", "0555", "--tmpfs", f"{proc}/{name}"]
+            words += ["--remount-ro", f"{proc}/{name}"]
+    return words
+
+
+def _directories(plan: Plan, scratch: Path) -> list[str]:
+    words = []
+    for path in plan.directories:
+        mode = "1777" if path == "/tmp" else "0755"  # noqa: S108 - the container's own
+        words += ["--perms", mode, "--dir", path]
+    for name, path in plan.writable:
+        words += ["--bind", str(scratch / name), path]
+    return words
+
+
+def _mounts(mounts: Sequence[At]) -> list[str]:
+    words: list[str] = []
+    for at in mounts:
+        mount = at.what
+        assert isinstance(mount, Mount)
+        if mount.type == "tmpfs":
+            size = ["--size", str(mount.size)] if mount.size else ["--size", str(64 << 20)]
+            words += [*size, "--perms", "1777", "--tmpfs", at.path]
+        else:
+            source = str(Path(mount.source or "").resolve())
+            words += ["--ro-bind" if mount.read_only else "--bind", source, at.path]
+    return words
+
+
+def _names(
+    plan: Plan, hostname: str, resolv_conf: bytes | None, give: Callable[[int], str]
+) -> list[str]:
+    """What a resolver reads. A copy of its own: what the program does to it is its business."""
+    hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 {hostname}\n"
+    contents = {plan.hosts: hosts.encode(), plan.hostname_file: f"{hostname}\n".encode()}
+    if resolv_conf is not None:
+        contents[plan.resolv_conf] = resolv_conf
+    taken = {at.path for at in (*plan.mounts, *plan.files)}
+    words = []
+    for path, data in contents.items():
+        if path not in taken:
+            fd = give(pipes.in_memory("names", data))
+            words += ["--perms", "0644", "--file", fd, path]
+    return words
+
+
+def _files(plan: Plan, give: Callable[[int], str]) -> list[str]:
+    words: list[str] = []
+    for at in plan.files:
+        what = at.what
+        if isinstance(what, File):
+            source, data, mode = what.source, what.data, what.mode
+        else:
+            assert isinstance(what, Secret)
+            source, data, mode = what.path, what.value, 0o400
+        fd = give(pipes.from_file(source) if source else pipes.in_memory("file", data or b""))
+        words += ["--perms", f"{mode:04o}", "--file", fd, at.path]
+    if plan.function.secrets:
+        tmpfs = ["--size", str(1 << 20), "--perms", "0755", "--tmpfs", plan.secrets]
+        words = [*tmpfs, *words, "--remount-ro", plan.secrets]
+    return words

@@ -1,0 +1,183 @@
+"""Copying out what a program left behind, without trusting a single name of it.
+
+The sandbox writes to an overlay's upper directory, on a file system that outlives the sandbox
+for as long as we hold a descriptor of it. Read merged as overlayfs merges (kernel
+documentation, filesystems/overlayfs.rst, "userxattr"): a character device 0/0 is a whiteout,
+``user.overlay.opaque`` hides what lies below. No symlink is ever followed, on either side.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wherry.errors import UsageError
+from wherry.models import Collect
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BLOCK = 1 << 20
+_DEEPEST = 64
+
+
+@dataclass(slots=True)
+class _Budget:
+    collect: Collect
+    bytes: int = 0
+    files: int = 0
+    depth: int = 0
+
+    def spend(self, size: int) -> None:
+        self.bytes += size
+        if self.bytes > self.collect.max_bytes:
+            self._refuse(f"more than {self.collect.max_bytes} bytes (max_bytes)")
+
+    def count(self) -> None:
+        self.files += 1
+        if self.files > self.collect.max_files:
+            self._refuse(f"more than {self.collect.max_files} files (max_files)")
+
+    @contextmanager
+    def below(self) -> Iterator[None]:
+        """One directory deeper."""
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self._refuse(f"directories nested more than {_DEEPEST} deep")
+        yield
+        self.depth -= 1
+
+    def _refuse(self, what: str) -> None:
+        raise UsageError(f"collect {self.collect.path!r}: the program left {what}")
+
+
+@dataclass(slots=True)
+class _Layers:
+    """One directory as the program saw it: descriptors of its layers, uppermost first."""
+
+    fds: list[int] = field(default_factory=list)
+
+    def entries(self) -> Iterator[tuple[str, int]]:
+        """Yield (name, descriptor of the layer it is in), each name once."""
+        seen: set[str] = set()
+        for fd in self.fds:
+            for name in os.listdir(fd):
+                if name not in seen:
+                    seen.add(name)
+                    if not _is_whiteout(name, fd):
+                        yield name, fd
+
+    def holder(self, name: str) -> int | None:
+        """Return the descriptor of the layer in which a name is found."""
+        for fd in self.fds:
+            try:
+                os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            return None if _is_whiteout(name, fd) else fd
+        return None
+
+    def enter(self, name: str, stack: ExitStack) -> _Layers:
+        """Open a directory in every layer that takes part in it."""
+        below = _Layers()
+        for fd in self.fds:
+            try:
+                found = os.open(name, _DIRECTORY, dir_fd=fd)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                break  # a whiteout, or something else in the place of what lies below
+            stack.callback(os.close, found)
+            below.fds.append(found)
+            if _is_opaque(found):
+                break
+        return below
+
+
+def collect_all(collects: list[tuple[str, Collect]], upper: int, rootfs: Path) -> None:
+    """Copy each (path inside without symlinks, what was asked) to its directory on the host.
+
+    A path that the program did not make is no error: nothing comes of it. Raises
+    :class:`UsageError` when it left more than was allowed; what was copied so far stays.
+    """
+    for path, collect in collects:
+        with ExitStack() as stack:
+            root = os.open(rootfs, _DIRECTORY)
+            stack.callback(os.close, root)
+            try:
+                _collect(path, _Layers([upper, root]), _Budget(collect), stack)
+            except PermissionError as error:
+                raise UsageError(f"collect {collect.path!r} to {collect.to!r}: {error}") from error
+
+
+def _collect(path: str, layers: _Layers, budget: _Budget, stack: ExitStack) -> None:
+    to = Path(budget.collect.to)
+    to.mkdir(parents=True, exist_ok=True)
+    target = os.open(to, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, target)
+    *parents, name = path.strip("/").split("/")
+    for parent in parents:
+        layers = layers.enter(parent, stack)
+    if not name:
+        _copy_directory(layers, target, budget)
+        return
+    holder = layers.holder(name)
+    if holder is None:
+        return
+    if stat.S_ISDIR(os.stat(name, dir_fd=holder, follow_symlinks=False).st_mode):
+        _copy_directory(layers.enter(name, stack), target, budget)
+    else:
+        _copy_entry(name, layers, holder, target, budget)
+
+
+def _copy_directory(layers: _Layers, target: int, budget: _Budget) -> None:
+    for name, holder in layers.entries():
+        _copy_entry(name, layers, holder, target, budget)
+
+
+def _copy_entry(name: str, layers: _Layers, holder: int, target: int, budget: _Budget) -> None:
+    found = os.stat(name, dir_fd=holder, follow_symlinks=False)
+    if stat.S_ISDIR(found.st_mode):
+        budget.count()
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=target)
+        with budget.below(), ExitStack() as stack:
+            made = os.open(name, _DIRECTORY, dir_fd=target)
+            stack.callback(os.close, made)
+            _copy_directory(layers.enter(name, stack), made, budget)
+    elif stat.S_ISREG(found.st_mode):
+        budget.count()
+        _copy_file(name, holder, target, budget)
+    # Symlinks, devices, sockets and pipes stay inside: none means anything out here.
+
+
+def _copy_file(name: str, holder: int, target: int, budget: _Budget) -> None:
+    with ExitStack() as stack:
+        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=holder)
+        stack.callback(os.close, source)
+        mode = 0o755 if os.fstat(source).st_mode & 0o100 else 0o644
+        # A new file each time: what stands there may be a link to somewhere else.
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=target)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        copy = os.open(name, flags, mode, dir_fd=target)
+        stack.callback(os.close, copy)
+        while data := os.read(source, _BLOCK):
+            budget.spend(len(data))
+            view = memoryview(data)
+            while view:
+                view = view[os.write(copy, view) :]
+
+
+def _is_whiteout(name: str, fd: int) -> bool:
+    found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+
+
+def _is_opaque(fd: int) -> bool:
+    try:
+        return os.getxattr(fd, "user.overlay.opaque") in (b"y", b"x")
+    except OSError:
+        return False

@@ -1,0 +1,155 @@
+"""A running container of the local engine: its events, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal as signals
+from collections.abc import AsyncIterator
+from typing import Self
+
+from wherry.engines.base import Event, Stdin
+from wherry.engines.feeding import Feeder
+from wherry.engines.local import pipes
+from wherry.engines.local.cgroup import Group
+from wherry.engines.local.complaint import Complaint
+from wherry.engines.local.sandbox import Ended, Sandbox
+from wherry.errors import EngineError
+from wherry.models import Exit, Output, StreamName, exit_from_code
+
+_SIGKILLED = 128 + signals.SIGKILL
+_READS_IN_A_ROW = 4
+
+
+class LocalContainer:
+    """Implements :class:`wherry.engines.base.Container`."""
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        sandbox: Sandbox,
+        *,
+        group: Group | None,
+        streams: dict[StreamName, int],
+    ) -> None:
+        self.id = id
+        self.sandbox = sandbox
+        self._group = group
+        self._streams = streams
+        self._open = list(streams)
+        self._complaint = Complaint()
+        self._feeder: Feeder | None = None
+        self._stdin: int | None = None
+        self._sent: set[int] = set()
+        self._finished = False
+        self._reads = 0
+
+    def feed(self, source: Stdin, fd: int) -> None:
+        """Start to feed the program from its source, through the write end ``fd``."""
+        os.set_blocking(fd, False)
+        self._stdin = fd
+        self._feeder = Feeder(source, write=self._write, end=self._end, failed=self.kill)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._finished:
+            raise StopAsyncIteration
+        if output := await self._next_output():
+            return output
+        ended = await self.sandbox.wait()
+        if ended.exit_code is not None and (held := self._complaint.release()):
+            return Output("stderr", held)
+        self._finished = True
+        return self._exit(ended)
+
+    async def kill(self, signal: int = signals.SIGKILL) -> None:
+        """Send a signal to the program. Harmless if it has already exited."""
+        self._sent.add(signal)
+        if signal == signals.SIGKILL:
+            await self.sandbox.kill()
+        else:
+            self.sandbox.send(signal)
+
+    async def close(self) -> None:
+        """End the container if it still runs, and leave nothing of it."""
+        try:
+            if self._feeder is not None:
+                await self._feeder.stop()
+        finally:
+            try:
+                await self.sandbox.close()
+            finally:
+                for fd in self._streams.values():
+                    os.close(fd)
+                if self._group is not None:
+                    await asyncio.to_thread(self._group.remove)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its Exit has been told."""
+        return self._finished
+
+    def take_source_error(self) -> BaseException | None:
+        """Return what the stdin source raised, unless somebody has been told already."""
+        if self._feeder is None:
+            return None
+        error, self._feeder.error = self._feeder.error, None
+        return error
+
+    async def _next_output(self) -> Output | None:
+        while self._open:
+            for stream in tuple(self._open):
+                if output := self._read(stream):
+                    await self._let_others_run()
+                    return output
+            if self._open:
+                await pipes.wait_readable([self._streams[stream] for stream in self._open])
+                self._reads = 0
+        return None
+
+    def _read(self, stream: StreamName) -> Output | None:
+        data = pipes.read_now(self._streams[stream])
+        if data == b"":
+            self._open.remove(stream)
+        if stream == "stderr":
+            data = self._complaint.hold(data)
+        elif data and len(self._open) > 1:
+            # Take turns, so that a busy stream does not keep the other one waiting.
+            self._open.reverse()
+        return Output(stream, data) if data else None
+
+    async def _let_others_run(self) -> None:
+        self._reads += 1
+        if self._reads >= _READS_IN_A_ROW:
+            self._reads = 0
+            await asyncio.sleep(0)
+
+    def _exit(self, ended: Ended) -> Exit:
+        if error := self.take_source_error():
+            raise error
+        code = ended.exit_code
+        if code is not None and code - 128 in self._sent:
+            return Exit(code, "killed")
+        if code in (None, _SIGKILLED) and self._group is not None and self._group.oom_killed():
+            return Exit(_SIGKILLED, "oom")
+        if code is not None:
+            return exit_from_code(code)
+        if self._sent:
+            return Exit(128 + max(self._sent), "killed")
+        if ended.killed_by is not None:
+            raise EngineError(
+                f"container {self.id}: its sandbox was killed from outside "
+                f"({signals.Signals(ended.killed_by).name}), so how it ended is not known"
+            )
+        raise self._complaint.error(self.id)
+
+    async def _write(self, data: bytes) -> bool:
+        assert self._stdin is not None
+        return await pipes.write_all(self._stdin, data)
+
+    async def _end(self) -> None:
+        if self._stdin is not None:
+            os.close(self._stdin)
+            self._stdin = None

@@ -1,0 +1,224 @@
+"""The local engine: a fresh bubblewrap sandbox per call, with no daemon and no root."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from wherry.engines.base import Stdin
+from wherry.engines.closing import finish
+from wherry.engines.local import bubblewrap, cgroup, marker, plan, reaping
+from wherry.engines.local.collecting import collect_all
+from wherry.engines.local.container import LocalContainer
+from wherry.engines.local.marker import Marker
+from wherry.engines.local.plan import Plan
+from wherry.engines.local.settings import Defaults, LocalSettings, default_limits
+from wherry.engines.local.starting import Started, start_sandbox
+from wherry.errors import EngineError, ImageNotFound, Unsupported
+from wherry.images.model import Image
+from wherry.images.progress import Progress
+from wherry.images.store import ImageStore, Lease
+from wherry.models import Function, Invocation
+
+_log = logging.getLogger(__name__)
+_PLANS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    function: Function
+    """Kept, so that its identity stays its own for as long as the plan is cached."""
+    plan: Plan
+
+
+class LocalEngine:
+    """Implements :class:`wherry.engines.base.Engine` on this machine."""
+
+    def __init__(
+        self,
+        settings: LocalSettings,
+        *,
+        progress: Callable[[str], Progress | None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._progress = progress
+        self._plans: OrderedDict[int, _Planned] = OrderedDict()
+        self._leases: dict[str, Lease] = {}
+        self._running: set[LocalContainer] = set()
+        self._ready: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    def connect(cls, spec: str) -> Self:
+        """Make the engine that ``local`` or ``local:DATA_DIRECTORY`` names."""
+        from wherry import config
+
+        return cls(config.local_settings(spec))
+
+    @cached_property
+    def store(self) -> ImageStore:
+        """The images of this engine."""
+        self.settings.make_directories()
+        return ImageStore(self.settings.images, owner=self.settings.sandbox)
+
+    @cached_property
+    def cgroups(self) -> cgroup.Cgroups:
+        """The control groups this process may make."""
+        return cgroup.Cgroups(cgroup.detect())
+
+    @cached_property
+    def program(self) -> Path:
+        """The bubblewrap that is executed."""
+        found = bubblewrap.find()
+        if self.settings.sandbox is None:
+            return found
+        return bubblewrap.reachable_copy(found, self.settings.data)
+
+    @cached_property
+    def defaults(self) -> Defaults:
+        """Limits of a call that names none."""
+        return self.settings.defaults or default_limits()
+
+    async def prepare(self, function: Function) -> None:
+        """Pull the function's image when its policy says so, and check all it asks for."""
+        await self._plan(function)
+
+    @asynccontextmanager
+    async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[LocalContainer]:
+        """Start a fresh sandbox; see :class:`wherry.engines.base.Engine`."""
+        planned = await self._plan(invocation.function)
+        started = await start_sandbox(self, planned, invocation, self._marker(invocation))
+        container = started.container
+        self._running.add(container)
+        try:
+            container.feed(stdin, started.stdin)
+            yield container
+        except BaseException:
+            try:
+                await finish(self._end(planned, started))
+            except Exception:
+                _log.exception("cleaning up failed", extra={"container": container.id})
+            raise
+        await finish(self._end(planned, started))
+        if error := container.take_source_error():
+            raise error
+
+    async def aclose(self) -> None:
+        """Kill what still runs and release the images."""
+        self._closed = True
+        for container in tuple(self._running):
+            await container.kill()
+        while self._leases:
+            self._leases.popitem()[1].close()
+
+    def running(self) -> list[reaping.Running]:
+        """Return the containers of this engine's host user, whichever process called them."""
+        return reaping.running(uids=self._uids())
+
+    def reap(self) -> reaping.Reaped:
+        """End what crashed callers left behind."""
+        return reaping.reap(self._uids(), self.cgroups)
+
+    def _uids(self) -> set[int]:
+        own = {os.getuid()}
+        return own | {self.settings.sandbox[0]} if self.settings.sandbox else own
+
+    def _marker(self, invocation: Invocation) -> str:
+        function = invocation.function
+        return str(
+            Marker(
+                id=invocation.id,
+                owner=marker.this_process(),
+                function=function.name,
+                image=function.image,
+                labels=function.labels,
+            )
+        )
+
+    async def _plan(self, function: Function) -> Plan:
+        if self._closed:
+            raise EngineError("the local engine is closed")
+        await self._started_up()
+        image = await self._image(function)
+        known = self._plans.get(id(function))
+        if known and known.plan.image.id == image.id and known.function is function:
+            self._plans.move_to_end(id(function))
+            return known.plan
+        made = await asyncio.to_thread(plan.make, function, image)
+        self._check_limits(function)
+        self._plans[id(function)] = _Planned(function, made)
+        if len(self._plans) > _PLANS:
+            self._plans.popitem(last=False)
+        if image.id not in self._leases:
+            self._leases[image.id] = self.store.lease(image)
+        return made
+
+    async def _started_up(self) -> None:
+        """Look around once, off the event loop: directories, cgroups, orphans of a crash."""
+        if self._ready is None:
+            self._ready = asyncio.ensure_future(asyncio.to_thread(self._start_up))
+        try:
+            await asyncio.shield(self._ready)
+        except EngineError:
+            self._ready = None
+            raise
+
+    def _start_up(self) -> None:
+        _ = self.store, self.program, self.defaults
+        self.reap()
+
+    async def _image(self, function: Function) -> Image:
+        reference = function.image
+        if function.pull != "always" and (found := self.store.find(reference)):
+            return found
+        if function.pull == "never":
+            raise ImageNotFound(
+                f"image {reference!r} is not on this machine and pull is 'never'; "
+                f"run `wherry image pull {reference}`"
+            )
+        from wherry.images.pull import pull
+
+        return await pull(
+            self.store,
+            reference,
+            platform=function.platform,
+            progress=self._progress(reference) if self._progress else None,
+            insecure=self.settings.insecure_registries,
+        )
+
+    def _check_limits(self, function: Function) -> None:
+        support = self.cgroups.support
+        limits = function.limits
+        for name, asked, can in (
+            ("memory", limits.memory, support.memory),
+            ("cpus", limits.cpus, support.cpu),
+        ):
+            if asked is not None and not can:
+                raise Unsupported(
+                    f"limits.{name} = {asked} cannot be enforced here: {support.reason}; "
+                    "leave it out, or see `wherry doctor`"
+                )
+
+    async def _end(self, planned: Plan, started: Started) -> None:
+        """Clean up, in time that is bounded by its parts, and copy out what was asked for."""
+        container = started.container
+        try:
+            await container.close()
+            if started.network is not None:
+                await started.network.aclose()
+            if container.finished and started.upper is not None:
+                collects = [(at.path, at.what) for at in planned.collect]
+                rootfs = planned.image.rootfs
+                await asyncio.to_thread(collect_all, collects, started.upper, rootfs)  # type: ignore[arg-type]
+        finally:
+            self._running.discard(container)
+            if started.upper is not None:
+                os.close(started.upper)

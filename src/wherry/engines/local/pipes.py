@@ -1,0 +1,90 @@
+"""Non-blocking pipe ends on the running event loop: pulled, never buffered."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Collection
+
+from wherry.models import CHUNK
+
+_ABOVE_STDIO = 3
+
+
+def pipe() -> tuple[int, int]:
+    """Make a close-on-exec pipe (read end, write end) whose numbers are above stdio's."""
+    read, write = os.pipe()
+    return _lift(read), _lift(write)
+
+
+def _lift(fd: int) -> int:
+    if fd >= _ABOVE_STDIO:
+        return fd
+    lifted: int = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE_STDIO)
+    os.close(fd)
+    return lifted
+
+
+def in_memory(name: str, data: bytes) -> int:
+    """Return a descriptor that reads ``data`` from its start, backed by no file."""
+    fd = _lift(os.memfd_create(name))
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def from_file(path: str) -> int:
+    """Open a file for the sandbox to read, above stdio's numbers."""
+    return _lift(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
+def read_now(fd: int) -> bytes | None:
+    """Read what is there (at most one chunk); b"" at the end, None when nothing is there yet."""
+    try:
+        return os.read(fd, CHUNK)
+    except BlockingIOError:
+        return None
+
+
+async def wait_readable(fds: Collection[int]) -> None:
+    """Wait until one of the descriptors can be read or has ended."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    for fd in fds:
+        loop.add_reader(fd, _wake, ready)
+    try:
+        await ready
+    finally:
+        for fd in fds:
+            loop.remove_reader(fd)
+
+
+async def write_all(fd: int, data: bytes) -> bool:
+    """Write everything as the reader takes it; False when the reader is gone."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            await _wait_writable(fd)
+        except BrokenPipeError:
+            return False
+    return True
+
+
+async def _wait_writable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_writer(fd, _wake, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(fd)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

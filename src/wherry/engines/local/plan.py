@@ -1,0 +1,223 @@
+"""What one function becomes on this machine: every name resolved, every path made safe.
+
+An image is data from a stranger: its symlinks may point anywhere. Bubblewrap sets a sandbox up
+with the host still in reach, so no path it is given may contain a symlink of the image. All of
+them are resolved here, inside the image, which nobody can change.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wherry.engines.local.identity import Identity, resolve_user
+from wherry.engines.local.paths import exists_inside, resolve_inside
+from wherry.errors import UsageError
+from wherry.images.model import Image
+from wherry.models import Collect, File, Function, Invocation, Mount, Secret
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SECRETS = "/run/secrets"
+_OURS = ("/proc", "/dev", "/sys", SECRETS)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Something that goes to a place inside, given as a path without symlinks."""
+
+    path: str
+    what: Mount | File | Secret | Collect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A function, resolved against its image."""
+
+    function: Function
+    image: Image
+    identity: Identity
+    workdir: str
+    proc: str
+    dev: str
+    secrets: str
+    hosts: str
+    resolv_conf: str
+    hostname_file: str
+    writable: tuple[tuple[str, str], ...]
+    """(name in the scratch file system, path inside), bound there when the root is read-only."""
+    directories: tuple[str, ...]
+    """Made when the image lacks them: volumes, the working directory, /tmp."""
+    mounts: tuple[At, ...]
+    files: tuple[At, ...]
+    collect: tuple[At, ...]
+
+    def argv(self, invocation: Invocation) -> list[str]:
+        """Put together what runs: entrypoint, then the call's command or the image's."""
+        function, config = self.function, self.image.config
+        entrypoint = config.entrypoint if function.entrypoint is None else function.entrypoint
+        command = (*function.command, *invocation.args)
+        if not command and function.entrypoint is None:
+            command = config.cmd
+        argv = [*entrypoint, *command]
+        if not argv:
+            raise UsageError(
+                f"image {function.image!r} names no command of its own; give one, "
+                f"as in `wherry run {function.image} PROGRAM`"
+            )
+        return argv
+
+    def env(self, invocation: Invocation, hostname: str) -> Mapping[str, str]:
+        """Return the program's whole environment; what is nearer to the call wins."""
+        return {
+            "PATH": PATH,
+            "HOSTNAME": hostname,
+            "HOME": self.identity.home,
+            **self.image.config.env,
+            **self.function.env,
+            **invocation.env,
+        }
+
+
+def make(function: Function, image: Image) -> Plan:
+    """Resolve a function against its image; raises :class:`UsageError` naming what is wrong."""
+    root = image.rootfs
+    workdir = function.workdir or image.config.workdir or "/"
+    _absolute("workdir", workdir)
+    binds = tuple(sorted(_mounts(function, root), key=lambda at: at.path.count("/")))
+    directories = [resolve_inside(root, "/tmp")]  # noqa: S108 - the container's own
+    directories += [resolve_inside(root, path) for path in (*image.config.volumes, workdir)]
+    return Plan(
+        function=function,
+        image=image,
+        identity=resolve_user(function.user or image.config.user or "0", root),
+        workdir=workdir,
+        proc=resolve_inside(root, "/proc"),
+        dev=resolve_inside(root, "/dev"),
+        secrets=resolve_inside(root, SECRETS),
+        hosts=resolve_inside(root, "/etc/hosts"),
+        resolv_conf=resolve_inside(root, "/etc/resolv.conf"),
+        hostname_file=resolve_inside(root, "/etc/hostname"),
+        writable=_writable(root) if function.read_only else (),
+        directories=tuple(path for path in directories if not exists_inside(root, path)),
+        mounts=binds,
+        files=tuple(_files(function, root, binds)),
+        collect=tuple(_collected(function, root, binds)),
+    )
+
+
+def _writable(root: Path) -> tuple[tuple[str, str], ...]:
+    return (("tmp", resolve_inside(root, "/tmp")), ("run", resolve_inside(root, "/run")))  # noqa: S108
+
+
+def _mounts(function: Function, root: Path) -> list[At]:
+    resolved: list[At] = []
+    for mount in function.mounts:
+        target = _target("mount", mount.target, root)
+        if target == "/":
+            raise UsageError("mount target '/' is the image's own; mount on a directory below it")
+        if mount.type == "bind":
+            _check_source(mount)
+        elif mount.source is not None:
+            raise UsageError(f"mount on {mount.target!r}: a tmpfs has no source")
+        resolved.append(At(target, mount))
+    for at in resolved:
+        _check_nesting("mount", at.path, resolved, writes=False)
+    return resolved
+
+
+def _check_source(mount: Mount) -> None:
+    if not mount.source or not mount.source.startswith("/"):
+        raise UsageError(
+            f"mount on {mount.target!r}: source {mount.source!r} must be an absolute path"
+        )
+    if not Path(mount.source).exists():
+        raise UsageError(
+            f"mount on {mount.target!r}: source {mount.source!r} does not exist on this machine"
+        )
+    if mount.size is not None:
+        raise UsageError(f"mount on {mount.target!r}: size is for tmpfs mounts only")
+
+
+def _files(function: Function, root: Path, binds: tuple[At, ...]) -> list[At]:
+    files: list[At] = []
+    for file in function.files:
+        target = _target("file", file.target, root)
+        _check_nesting("file", target, binds, writes=True)
+        if (file.source is None) == (file.data is None):
+            raise UsageError(f"file {file.target!r}: give either source or data")
+        if file.source is not None and not _is_regular(file.source):
+            raise UsageError(f"file {file.target!r}: source {file.source!r} is no regular file")
+        files.append(At(target, file))
+    for secret in function.secrets:
+        if not secret.name or "/" in secret.name or secret.name in (".", ".."):
+            raise UsageError(f"secret name {secret.name!r} must be a plain file name")
+        if (secret.path is None) == (secret.value is None):
+            raise UsageError(f"secret {secret.name!r}: give either path or value")
+        if secret.path is not None and not _is_regular(secret.path):
+            raise UsageError(f"secret {secret.name!r}: {secret.path!r} is no regular file")
+        files.append(At(f"{resolve_inside(root, SECRETS)}/{secret.name}", secret))
+    return files
+
+
+def _collected(function: Function, root: Path, binds: tuple[At, ...]) -> list[At]:
+    collected = []
+    for collect in function.collect:
+        target = _target("collect", collect.path, root)
+        for at in binds:
+            if _is_below(target, at.path) or _is_below(at.path, target):
+                raise UsageError(
+                    f"collect {collect.path!r}: {at.path!r} is a mount; what is written to a "
+                    "bind mount is on the host already"
+                )
+        collected.append(At(target, collect))
+    return collected
+
+
+def _target(field: str, path: str, root: Path) -> str:
+    _absolute(field, path)
+    resolved = resolve_inside(root, posixpath.normpath(path))
+    for ours in _OURS:
+        if _is_below(resolved, ours) or _is_below(posixpath.normpath(path), ours):
+            raise UsageError(f"{field} {path!r}: {ours} belongs to the sandbox itself")
+    return resolved
+
+
+def _check_nesting(
+    field: str, path: str, mounts: list[At] | tuple[At, ...], *, writes: bool
+) -> None:
+    """Refuse what would be written to, or follow a symlink of, another mount's source."""
+    for at in mounts:
+        mount = at.what
+        if path == at.path or not _is_below(path, at.path) or not isinstance(mount, Mount):
+            continue
+        if mount.type != "bind" or mount.source is None:
+            continue
+        if writes:
+            raise UsageError(f"{field} {path!r} lies in the mount {at.path!r}: put it elsewhere")
+        inner = Path(mount.source)
+        for part in posixpath.relpath(path, at.path).split("/"):
+            inner /= part
+            if inner.is_symlink() or not inner.exists():
+                raise UsageError(
+                    f"{field} {path!r} lies in the mount {at.path!r}, where {str(inner)!r} "
+                    "must exist and be no symlink"
+                )
+
+
+def _absolute(field: str, path: str) -> None:
+    if not path.startswith("/") or "\0" in path:
+        raise UsageError(f"{field} {path!r} must be an absolute path inside the container")
+
+
+def _is_below(path: str, parent: str) -> bool:
+    return path == parent or path.startswith(parent.rstrip("/") + "/")
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(Path(path).stat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,151 @@
+"""One sandbox's processes: what they say of themselves, how they end and are ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wherry.engines.local import marker, pipes
+
+_ENDING = 10.0
+"""Seconds the kernel gets to end what was killed, before we say that it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How bubblewrap ended. ``exit_code`` is None when it never started the program."""
+
+    exit_code: int | None
+    killed_by: int | None
+    """The signal that ended bubblewrap itself, which is not the program's."""
+
+
+class Sandbox:
+    """The processes of one container: bubblewrap, its init, and what runs below them."""
+
+    def __init__(self, *, pid: int, id: str, status: int, hold: int | None) -> None:  # noqa: A002
+        self.pid = pid
+        self._id = id
+        self._pidfd = os.pidfd_open(pid)
+        self._status = status
+        os.set_blocking(status, False)
+        self._hold = hold
+        self._said = b""
+        self._ended: Ended | None = None
+
+    async def init_pid(self) -> int | None:
+        """Return the host pid of the sandbox's init, None when it ended before it had one."""
+        while b"\n" not in self._said and await self._hear():
+            pass
+        for line in self._lines():
+            if "child-pid" in line:
+                return line["child-pid"]
+        return None
+
+    def release(self) -> None:
+        """Let a held sandbox go on to its program."""
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
+
+    async def wait(self) -> Ended:
+        """Wait for the end of bubblewrap, and reap it."""
+        while self._ended is None:
+            await pipes.wait_readable([self._pidfd])
+            self._reap()
+        return self._ended
+
+    def send(self, number: int) -> None:
+        """Send a signal to the program; nothing when it has not started or has ended."""
+        init = self._init_pid_now()
+        if self._ended is None and init is not None:
+            for pid in _children(init):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+    async def kill(self) -> None:
+        """Kill everything in the sandbox, through its init: the kernel ends the rest with it."""
+        init = await self.init_pid()
+        if self._ended is not None:
+            return
+        # Bubblewrap is alive and has not reaped its init: the pid is its own.
+        with suppress(ProcessLookupError):
+            os.kill(init or self.pid, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """End what still runs, wait until it has, and free the descriptors."""
+        try:
+            async with asyncio.timeout(_ENDING):
+                if self._ended is None:
+                    await self.kill()
+                    self.release()
+                    await self.wait()
+                await self._init_gone()
+        finally:
+            self.release()
+            os.close(self._pidfd)
+            os.close(self._status)
+
+    async def _init_gone(self) -> None:
+        """Bubblewrap ends a moment before its init, which it does not wait for."""
+        init = self._init_pid_now()
+        if init is None:
+            return
+        try:
+            fd = os.pidfd_open(init)
+        except ProcessLookupError:
+            return
+        try:
+            found = marker.marker_of(init)
+            if found is None or found.id != self._id:
+                return
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            await pipes.wait_readable([fd])
+            # As pid 1 of a container we inherit it, and nobody else would reap it.
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(fd)
+
+    def _reap(self) -> None:
+        found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        if found is None:
+            return
+        self._hear_now()
+        by_itself = found.si_code == os.CLD_EXITED
+        codes = [line["exit-code"] for line in self._lines() if "exit-code" in line]
+        self._ended = Ended(
+            exit_code=codes[0] if codes else None,
+            killed_by=None if by_itself else found.si_status,
+        )
+
+    def _init_pid_now(self) -> int | None:
+        self._hear_now()
+        return next((line["child-pid"] for line in self._lines() if "child-pid" in line), None)
+
+    async def _hear(self) -> bool:
+        await pipes.wait_readable([self._status])
+        return self._hear_now()
+
+    def _hear_now(self) -> bool:
+        more = pipes.read_now(self._status)
+        self._said += more or b""
+        return more != b""
+
+    def _lines(self) -> list[dict[str, int]]:
+        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(word) for word in words[:1]]

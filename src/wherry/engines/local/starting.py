@@ -1,0 +1,223 @@
+"""From a plan to a sandbox that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from wherry.engines.closing import finish
+from wherry.engines.local import arguments, marker, pipes, reaping, seccomp
+from wherry.engines.local.cgroup import Cgroups, Group
+from wherry.engines.local.container import LocalContainer
+from wherry.engines.local.launching import Launch, spawn
+from wherry.engines.local.plan import Plan
+from wherry.engines.local.sandbox import Sandbox
+from wherry.engines.local.settings import Defaults, LocalSettings
+from wherry.errors import EngineError
+from wherry.models import Invocation
+
+if TYPE_CHECKING:
+    from wherry.engines.local.private_network import PrivateNetwork
+
+_OVERHEAD_PIDS = 4
+"""Launcher, bubblewrap, its init, and one in the making."""
+
+
+class Place(Protocol):
+    """What a sandbox needs of its engine."""
+
+    settings: LocalSettings
+
+    @property
+    def cgroups(self) -> Cgroups: ...
+    @property
+    def program(self) -> Path: ...
+    @property
+    def defaults(self) -> Defaults: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Started:
+    """A sandbox on its way, and what belongs to it."""
+
+    container: LocalContainer
+    stdin: int
+    """The write end of its stdin, now the container's to close."""
+    upper: int | None = None
+    """What it writes, to be collected: a descriptor of its overlay's upper directory."""
+    network: PrivateNetwork | None = None
+
+
+@dataclass(slots=True)
+class _Ends:
+    """The pipes of a sandbox: our ends, and theirs, which are closed once it has them."""
+
+    ours: dict[str, int] = field(default_factory=dict)
+    theirs: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, *, we_write: bool = False) -> None:
+        read, write = pipes.pipe()
+        self.ours[name], self.theirs[name] = (write, read) if we_write else (read, write)
+
+
+async def start_sandbox(place: Place, plan: Plan, invocation: Invocation, mark: str) -> Started:
+    """Start the sandbox of one call; what fails here leaves nothing behind."""
+    group = _group(place, plan, invocation)
+    try:
+        started = _spawn(place, plan, invocation, mark, group)
+    except BaseException:
+        if group is not None:
+            group.remove()
+        raise
+    try:
+        await _before_its_program(place, plan, started)
+    except BaseException:
+        os.close(started.stdin)
+        await finish(started.container.close())
+        raise
+    return started
+
+
+def _spawn(
+    place: Place, plan: Plan, invocation: Invocation, mark: str, group: Group | None
+) -> Started:
+    held = bool(plan.collect) or plan.function.network == "private"
+    with _pipes(held=held) as ends:
+        pid = _launch(place, plan, invocation, mark, group, ends.theirs)
+        ours = ends.ours
+        hold = ours.get("hold")
+        sandbox = Sandbox(pid=pid, id=invocation.id, status=ours["status"], hold=hold)
+    for stream in ("stdout", "stderr"):
+        os.set_blocking(ours[stream], False)
+    container = LocalContainer(
+        invocation.id,
+        sandbox,
+        group=group,
+        streams={"stdout": ours["stdout"], "stderr": ours["stderr"]},
+    )
+    return Started(container=container, stdin=ours["stdin"])
+
+
+@contextmanager
+def _pipes(*, held: bool) -> Iterator[_Ends]:
+    """Make the pipes; close theirs in the end, and ours as well when the start fails."""
+    ends = _Ends()
+    try:
+        ends.add("stdin", we_write=True)
+        for name in ("stdout", "stderr", "status"):
+            ends.add(name)
+        if held:
+            ends.add("hold", we_write=True)
+        yield ends
+    except BaseException:
+        for fd in ends.ours.values():
+            os.close(fd)
+        raise
+    finally:
+        for fd in ends.theirs.values():
+            os.close(fd)
+
+
+def _launch(
+    place: Place,
+    plan: Plan,
+    invocation: Invocation,
+    mark: str,
+    group: Group | None,
+    fds: dict[str, int],
+) -> int:
+    argv = plan.argv(invocation)
+    scratch = place.settings.scratch
+    limits, defaults = plan.function.limits, place.defaults
+    descriptors = arguments.Descriptors()
+    try:
+        words = arguments.build(
+            plan,
+            invocation,
+            scratch=scratch,
+            resolv_conf=_resolv_conf(plan),
+            descriptors=descriptors,
+        )
+        words += [
+            "--seccomp",
+            descriptors.add(pipes.in_memory("seccomp", seccomp.filter_program())),
+        ]
+        words += ["--json-status-fd", str(fds["status"])]
+        if "hold" in fds:
+            words += ["--block-fd", str(fds["hold"])]
+        packed = b"\0".join(os.fsencode(word) for word in words) + b"\0"
+        listed = descriptors.add(pipes.in_memory("arguments", packed))
+        extra = [fd for name, fd in fds.items() if name in ("status", "hold")]
+        return spawn(
+            Launch(
+                marker=mark,
+                program=place.program,
+                arguments=["--args", listed, "--", *argv],
+                scratch=scratch,
+                tmp=limits.tmp or defaults.tmp,
+                processes=(limits.pids or defaults.pids) + _OVERHEAD_PIDS,
+                data=None if place.cgroups.support.memory else defaults.memory,
+                cgroups=group.procs if group is not None else (),
+                sandbox=place.settings.sandbox,
+                stdin=fds["stdin"],
+                stdout=fds["stdout"],
+                stderr=fds["stderr"],
+                keep=[*descriptors.numbers, *extra],
+            )
+        )
+    finally:
+        descriptors.close()
+
+
+def _group(place: Place, plan: Plan, invocation: Invocation) -> Group | None:
+    support, limits, defaults = place.cgroups.support, plan.function.limits, place.defaults
+    if support.layout == "none":
+        return None
+    return place.cgroups.create(
+        reaping.group_name(marker.this_process(), invocation.id),
+        memory=limits.memory or (defaults.memory if support.memory else None),
+        cpus=limits.cpus,
+        pids=(limits.pids or defaults.pids) + _OVERHEAD_PIDS if support.pids else None,
+    )
+
+
+def _resolv_conf(plan: Plan) -> bytes | None:
+    match plan.function.network:
+        case "none":
+            return None
+        case "host":
+            return Path("/etc/resolv.conf").read_bytes()
+        case "private":
+            from wherry.engines.local import private_network
+
+            return private_network.resolv_conf()
+
+
+async def _before_its_program(place: Place, plan: Plan, started: Started) -> None:
+    """Do what must be done while the sandbox exists and its program does not run yet."""
+    if not plan.collect and plan.function.network != "private":
+        return
+    sandbox = started.container.sandbox
+    init = await sandbox.init_pid()
+    if init is None:
+        sandbox.release()
+        return  # it failed; its events say why
+    if plan.collect:
+        started.upper = _open_upper(sandbox.pid, place.settings.scratch)
+    if plan.function.network == "private":
+        from wherry.engines.local import private_network
+
+        started.network = await private_network.attach(init)
+    sandbox.release()
+
+
+def _open_upper(pid: int, scratch: Path) -> int:
+    """Open what only the launcher's mount namespace shows, through its process."""
+    try:
+        return os.open(f"/proc/{pid}/root{scratch}/upper", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise EngineError(f"cannot see what the container writes: {error}") from error
