@@ -14,6 +14,7 @@ Measure = Callable[[], Awaitable[float]]
 """Do the thing once and return its figure, in the row's unit."""
 
 Figure = Literal["theirs/ours", "ours/theirs", "ours"]
+MIB = 1024 * 1024
 MOST_SECONDS = 90.0
 FEWEST = 5
 

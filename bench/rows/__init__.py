@@ -1,0 +1,18 @@
+"""The rows, one module per group, in the order of the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.rows import cold, command, importing, stream, sustained
+
+if TYPE_CHECKING:
+    from bench.harness import Row
+
+ROWS: tuple[Row[Any], ...] = (
+    *cold.ROWS,
+    *sustained.ROWS,
+    *command.ROWS,
+    *stream.ROWS,
+    *importing.ROWS,
+)
