@@ -1,0 +1,23 @@
+"""Every engine the contract is run on: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.memory_harness import memory_harness
+
+if TYPE_CHECKING:
+    from tests.support.harness import Harness
+
+ENGINES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Harness]]] = {
+    "memory": memory_harness,
+}
+
+
+@pytest.fixture(params=list(ENGINES))
+async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    async with ENGINES[request.param](request) as prepared:
+        yield prepared
