@@ -14,6 +14,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = Path("src/wherry/engines/local/native")
 FLAGS = ["-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
+FLAGS += ["-fno-asynchronous-unwind-tables", "-ffunction-sections", "-Wl,--gc-sections"]
+FLAGS += ["-Wl,--build-id=none", "-Wl,-z,noseparate-code"]
 
 
 def compile_helpers(root: Path) -> list[Path]:

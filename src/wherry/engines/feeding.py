@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-from wherry.engines.base import Stdin
+if TYPE_CHECKING:
+    from wherry.engines.base import Stdin
 
 
 class Feeder:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wherry.engines.local import pipes
-from wherry.engines.local.plan import At, Plan
 from wherry.errors import UsageError
 from wherry.models import File, Invocation, Mount, Secret
+
+if TYPE_CHECKING:
+    from wherry.engines.local.plan import At, Plan
 
 _MASKED_FILES = ("kcore", "keys", "key-users", "interrupts", "timer_list", "latency_stats",
                  "sched_debug", "sysrq-trigger", "kmsg")  # fmt: skip
@@ -91,7 +94,7 @@ def _root(plan: Plan, scratch: Path) -> list[str]:
 
 
 def _kernel(plan: Plan, scratch: Path) -> list[str]:
-    """A /proc and a /dev of its own, both read-only, the devices aside."""
+    """Give it a /proc and a /dev of its own, both read-only, the devices aside."""
     shm = f"{plan.dev}/shm"
     return [
         *("--proc", plan.proc),
@@ -143,7 +146,7 @@ def _mounts(mounts: Sequence[At]) -> list[str]:
 def _names(
     plan: Plan, hostname: str, resolv_conf: bytes | None, give: Callable[[int], str]
 ) -> list[str]:
-    """What a resolver reads. A copy of its own: what the program does to it is its business."""
+    """Write what a resolver reads: a copy of its own, so the program may change it."""
     hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 {hostname}\n"
     contents = {plan.hosts: hosts.encode(), plan.hostname_file: f"{hostname}\n".encode()}
     if resolv_conf is not None:

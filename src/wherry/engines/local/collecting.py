@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wherry.errors import UsageError
-from wherry.models import Collect
+
+if TYPE_CHECKING:
+    from wherry.models import Collect
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
@@ -63,7 +66,7 @@ class _Layers:
         """Yield (name, descriptor of the layer it is in), each name once."""
         seen: set[str] = set()
         for fd in self.fds:
-            for name in os.listdir(fd):
+            for name in os.listdir(fd):  # noqa: PTH208 - a descriptor has no path
                 if name not in seen:
                     seen.add(name)
                     if not _is_whiteout(name, fd):

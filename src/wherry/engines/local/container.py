@@ -6,16 +6,18 @@ import asyncio
 import os
 import signal as signals
 from collections.abc import AsyncIterator
-from typing import Self
+from typing import TYPE_CHECKING
 
-from wherry.engines.base import Event, Stdin
 from wherry.engines.feeding import Feeder
 from wherry.engines.local import pipes
-from wherry.engines.local.cgroup import Group
 from wherry.engines.local.complaint import Complaint
-from wherry.engines.local.sandbox import Ended, Sandbox
 from wherry.errors import EngineError
 from wherry.models import Exit, Output, StreamName, exit_from_code
+
+if TYPE_CHECKING:
+    from wherry.engines.base import Event, Stdin
+    from wherry.engines.local.cgroup import Group
+    from wherry.engines.local.sandbox import Ended, Sandbox
 
 _SIGKILLED = 128 + signals.SIGKILL
 _READS_IN_A_ROW = 4

@@ -11,22 +11,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from wherry.engines.base import Stdin
 from wherry.engines.closing import finish
 from wherry.engines.local import bubblewrap, cgroup, marker, plan, reaping
 from wherry.engines.local.collecting import collect_all
-from wherry.engines.local.container import LocalContainer
 from wherry.engines.local.marker import Marker
-from wherry.engines.local.plan import Plan
 from wherry.engines.local.settings import Defaults, LocalSettings, default_limits
-from wherry.engines.local.starting import Started, start_sandbox
+from wherry.engines.local.starting import Entry, Started, start_sandbox
 from wherry.errors import EngineError, ImageNotFound, Unsupported
-from wherry.images.model import Image
-from wherry.images.progress import Progress
 from wherry.images.store import ImageStore, Lease
-from wherry.models import Function, Invocation
+
+if TYPE_CHECKING:
+    from wherry.engines.base import Stdin
+    from wherry.engines.local.container import LocalContainer
+    from wherry.engines.local.plan import Plan
+    from wherry.images.model import Image
+    from wherry.images.progress import Progress
+    from wherry.models import Function, Invocation
 
 _log = logging.getLogger(__name__)
 _PLANS = 256
@@ -95,7 +97,10 @@ class LocalEngine:
     async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[LocalContainer]:
         """Start a fresh sandbox; see :class:`wherry.engines.base.Engine`."""
         planned = await self._plan(invocation.function)
-        started = await start_sandbox(self, planned, invocation, self._marker(invocation))
+        entry = Entry(planned.argv(invocation))
+        started = await start_sandbox(
+            self, planned, invocation, mark=self._marker(invocation), entry=entry
+        )
         container = started.container
         self._running.add(container)
         try:
@@ -104,7 +109,7 @@ class LocalEngine:
         except BaseException:
             try:
                 await finish(self._end(planned, started))
-            except Exception:
+            except Exception:  # noqa: BLE001 - the caller's own error goes first
                 _log.exception("cleaning up failed", extra={"container": container.id})
             raise
         await finish(self._end(planned, started))

@@ -12,12 +12,15 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wherry.engines.local.identity import Identity, resolve_user
 from wherry.engines.local.paths import exists_inside, resolve_inside
 from wherry.errors import UsageError
-from wherry.images.model import Image
 from wherry.models import Collect, File, Function, Invocation, Mount, Secret
+
+if TYPE_CHECKING:
+    from wherry.images.model import Image
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SECRETS = "/run/secrets"

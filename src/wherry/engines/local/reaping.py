@@ -14,10 +14,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wherry.engines.local import marker
-from wherry.engines.local.cgroup import Cgroups
 from wherry.engines.local.marker import Marker, Owner
+
+if TYPE_CHECKING:
+    from wherry.engines.local.cgroup import Cgroups
 
 _ENDING = 5.0
 """Seconds the kernel gets to end what was killed."""

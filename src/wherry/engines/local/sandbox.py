@@ -108,7 +108,7 @@ class Sandbox:
             await pipes.wait_readable([fd])
             # As pid 1 of a container we inherit it, and nobody else would reap it.
             with suppress(ChildProcessError):
-                os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
+                os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222
         except ProcessLookupError:
             pass
         finally:

@@ -43,8 +43,7 @@ class LocalSettings:
 
     @property
     def scratch(self) -> Path:
-        """An empty directory: every sandbox mounts its own file system on it, in its own
-        namespace."""
+        """An empty directory, on which every sandbox mounts a file system only it sees."""
         return self.data / "scratch"
 
     def make_directories(self) -> None:

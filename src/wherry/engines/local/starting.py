@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from wherry.engines.closing import finish
 from wherry.engines.local import arguments, marker, pipes, reaping, seccomp
-from wherry.engines.local.cgroup import Cgroups, Group
 from wherry.engines.local.container import LocalContainer
 from wherry.engines.local.launching import Launch, spawn
-from wherry.engines.local.plan import Plan
 from wherry.engines.local.sandbox import Sandbox
-from wherry.engines.local.settings import Defaults, LocalSettings
 from wherry.errors import EngineError
-from wherry.models import Invocation
 
 if TYPE_CHECKING:
+    from wherry.engines.local.cgroup import Cgroups, Group
+    from wherry.engines.local.plan import Plan
     from wherry.engines.local.private_network import PrivateNetwork
+    from wherry.engines.local.settings import Defaults, LocalSettings
+    from wherry.models import Invocation
 
 _OVERHEAD_PIDS = 4
 """Launcher, bubblewrap, its init, and one in the making."""
@@ -33,11 +33,19 @@ class Place(Protocol):
     settings: LocalSettings
 
     @property
-    def cgroups(self) -> Cgroups: ...
+    def cgroups(self) -> Cgroups:
+        """The control groups this process may make."""
+        ...
+
     @property
-    def program(self) -> Path: ...
+    def program(self) -> Path:
+        """Bubblewrap."""
+        ...
+
     @property
-    def defaults(self) -> Defaults: ...
+    def defaults(self) -> Defaults:
+        """Limits of a call that names none."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,11 +72,21 @@ class _Ends:
         self.ours[name], self.theirs[name] = (write, read) if we_write else (read, write)
 
 
-async def start_sandbox(place: Place, plan: Plan, invocation: Invocation, mark: str) -> Started:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The first program of a sandbox, and the descriptors it inherits."""
+
+    argv: list[str]
+    fds: tuple[int, ...] = ()
+
+
+async def start_sandbox(
+    place: Place, plan: Plan, invocation: Invocation, *, mark: str, entry: Entry
+) -> Started:
     """Start the sandbox of one call; what fails here leaves nothing behind."""
     group = _group(place, plan, invocation)
     try:
-        started = _spawn(place, plan, invocation, mark, group)
+        started = _spawn(_Order(place, plan, invocation, mark, entry, group))
     except BaseException:
         if group is not None:
             group.remove()
@@ -82,12 +100,23 @@ async def start_sandbox(place: Place, plan: Plan, invocation: Invocation, mark: 
     return started
 
 
-def _spawn(
-    place: Place, plan: Plan, invocation: Invocation, mark: str, group: Group | None
-) -> Started:
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """All that one start is about."""
+
+    place: Place
+    plan: Plan
+    invocation: Invocation
+    mark: str
+    entry: Entry
+    group: Group | None
+
+
+def _spawn(order: _Order) -> Started:
+    plan, invocation = order.plan, order.invocation
     held = bool(plan.collect) or plan.function.network == "private"
     with _pipes(held=held) as ends:
-        pid = _launch(place, plan, invocation, mark, group, ends.theirs)
+        pid = _launch(order, ends.theirs)
         ours = ends.ours
         hold = ours.get("hold")
         sandbox = Sandbox(pid=pid, id=invocation.id, status=ours["status"], hold=hold)
@@ -96,7 +125,7 @@ def _spawn(
     container = LocalContainer(
         invocation.id,
         sandbox,
-        group=group,
+        group=order.group,
         streams={"stdout": ours["stdout"], "stderr": ours["stderr"]},
     )
     return Started(container=container, stdin=ours["stdin"])
@@ -122,22 +151,15 @@ def _pipes(*, held: bool) -> Iterator[_Ends]:
             os.close(fd)
 
 
-def _launch(
-    place: Place,
-    plan: Plan,
-    invocation: Invocation,
-    mark: str,
-    group: Group | None,
-    fds: dict[str, int],
-) -> int:
-    argv = plan.argv(invocation)
+def _launch(order: _Order, fds: dict[str, int]) -> int:
+    place, plan, group = order.place, order.plan, order.group
     scratch = place.settings.scratch
     limits, defaults = plan.function.limits, place.defaults
     descriptors = arguments.Descriptors()
     try:
         words = arguments.build(
             plan,
-            invocation,
+            order.invocation,
             scratch=scratch,
             resolv_conf=_resolv_conf(plan),
             descriptors=descriptors,
@@ -154,9 +176,9 @@ def _launch(
         extra = [fd for name, fd in fds.items() if name in ("status", "hold")]
         return spawn(
             Launch(
-                marker=mark,
+                marker=order.mark,
                 program=place.program,
-                arguments=["--args", listed, "--", *argv],
+                arguments=["--args", listed, "--", *order.entry.argv],
                 scratch=scratch,
                 tmp=limits.tmp or defaults.tmp,
                 processes=(limits.pids or defaults.pids) + _OVERHEAD_PIDS,
@@ -166,7 +188,7 @@ def _launch(
                 stdin=fds["stdin"],
                 stdout=fds["stdout"],
                 stderr=fds["stderr"],
-                keep=[*descriptors.numbers, *extra],
+                keep=[*descriptors.numbers, *extra, *order.entry.fds],
             )
         )
     finally:

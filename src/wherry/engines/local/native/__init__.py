@@ -1,0 +1,1 @@
+"""What runs before bubblewrap: a static C program, and its twin in Python."""

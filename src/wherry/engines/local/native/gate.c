@@ -1,0 +1,114 @@
+/* The first program of a ready container: waits for its call, then becomes what is called.
+ *
+ *   gate CONTROL
+ *
+ * CONTROL is one end of a stream socket. The gate says 'R' when the sandbox stands; reads one
+ * call; and executes it. CONTROL closes on exec, so its end without another word means that the
+ * program runs; a failure is told as 'E' and the errno as three digits.
+ *
+ * A call is: a length (4 bytes, little-endian, at most 4 MiB) of what follows; the number of
+ * arguments and of environment strings (4 bytes each); then those strings, each with its NUL.
+ * The program is looked for in PATH of the environment given, as execvp does.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+#define MOST (4u << 20)
+#define MOST_STRINGS (64u << 10)
+
+static int control;
+/* Not touched, not there: these cost a waiting container no memory. */
+static char data[MOST];
+static char *pointers[MOST_STRINGS + 2];
+
+static void
+fail (int error)
+{
+  char text[] = { 'E', (char) ('0' + error / 100), (char) ('0' + error / 10 % 10),
+                  (char) ('0' + error % 10) };
+  if (write (control, text, sizeof text) < 0)
+    _exit (125);
+  _exit (error == ENOENT ? 127 : 126);
+}
+
+/* The caller is gone, or has no call for us: no word to be said to anybody. */
+static void
+read_exactly (void *into, size_t length)
+{
+  char *at = into;
+  while (length > 0)
+    {
+      ssize_t got = read (control, at, length);
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got <= 0)
+        _exit (125);
+      at += got;
+      length -= (size_t) got;
+    }
+}
+
+/* Point LIST at COUNT strings that start at AT; returns what follows, NULL when they are fewer. */
+static char *
+strings (char *at, char *end, uint32_t count, char **list)
+{
+  for (; count > 0; count--)
+    {
+      char *stop = at < end ? memchr (at, 0, (size_t) (end - at)) : NULL;
+      if (stop == NULL)
+        return NULL;
+      *list++ = at;
+      at = stop + 1;
+    }
+  *list = NULL;
+  return at;
+}
+
+static int
+number (const char *text)
+{
+  int value = 0;
+  while (*text >= '0' && *text <= '9')
+    value = value * 10 + (*text++ - '0');
+  return value;
+}
+
+int
+main (int argc, char **argv)
+{
+  uint32_t header[3];
+
+  if (argc != 2)
+    return 125;
+  control = number (argv[1]);
+  if (fcntl (control, F_SETFD, FD_CLOEXEC) != 0 || write (control, "R", 1) != 1)
+    return 125;
+  read_exactly (header, sizeof header);
+  uint32_t length = header[0] - 8;
+  if (header[0] < 8 || length > MOST || header[1] == 0 || header[1] > MOST_STRINGS
+      || header[2] > MOST_STRINGS - header[1])
+    fail (EINVAL);
+  read_exactly (data, length);
+
+  char *end = data + length;
+  char **arguments = pointers, **environment = pointers + header[1] + 1;
+  char *at = strings (data, end, header[1], arguments);
+  if (at == NULL || strings (at, end, header[2], environment) != end)
+    fail (EINVAL);
+  /* The descriptor this program was executed from is nobody else's business. */
+  if (control > 3)
+    syscall (SYS_close_range, 3, control - 1, 0);
+  syscall (SYS_close_range, control + 1, ~0u, 0);
+  environ = environment;
+  execvp (arguments[0], arguments);
+  fail (errno);
+}
