@@ -17,7 +17,7 @@ from wherry.engines.closing import finish
 from wherry.engines.local import bubblewrap, cgroup, marker, plan, reaping
 from wherry.engines.local.collecting import collect_all
 from wherry.engines.local.marker import Marker
-from wherry.engines.local.settings import Defaults, LocalSettings, default_limits
+from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings, default_limits
 from wherry.engines.local.starting import Entry, Started, start_sandbox
 from wherry.errors import EngineError, ImageNotFound, Unsupported
 from wherry.images.store import ImageStore, Lease
@@ -63,7 +63,15 @@ class LocalEngine:
         """Make the engine that ``local`` or ``local:DATA_DIRECTORY`` names."""
         from wherry import config
 
-        return cls(config.local_settings(spec))
+        found = config.settings()
+        directory = spec.partition(":")[2]
+        return cls(
+            LocalSettings(
+                data=Path(directory).absolute() if directory else found.data_dir,
+                sandbox=(SANDBOX_ID, SANDBOX_ID) if os.geteuid() == 0 else None,
+                insecure_registries=found.insecure_registries,
+            )
+        )
 
     @cached_property
     def store(self) -> ImageStore:
