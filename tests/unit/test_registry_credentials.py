@@ -6,17 +6,16 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from wherry.config import settings
 from wherry.errors import ImageError, UsageError
 from wherry.images.credentials import (
     Credentials,
     StoredCredentials,
     default_files,
     encode_auth,
-    own_file,
 )
 
 HUB = "https://index.docker.io/v1/"
@@ -213,9 +212,9 @@ def test_a_user_name_that_cannot_be_stored_is_refused(username: str) -> None:
         encode_auth(username, "x")
 
 
-def test_files_are_looked_for_where_docker_and_xdg_say() -> None:
-    environment: dict[str, Any] = {"HOME": "/home/me"}
-    assert own_file(environment) == Path("/home/me/.config/wherry/auth.json")
-    assert default_files(environment)[1] == Path("/home/me/.docker/config.json")
-    environment |= {"DOCKER_CONFIG": "/d", "XDG_CONFIG_HOME": "/x"}
-    assert default_files(environment) == (Path("/x/wherry/auth.json"), Path("/d/config.json"))
+def test_what_wherry_login_wrote_comes_before_docker_s_file() -> None:
+    there = settings({"HOME": "/home/me"})
+    assert default_files(there) == (
+        Path("/home/me/.config/wherry/auth.json"),
+        Path("/home/me/.docker/config.json"),
+    )

@@ -9,11 +9,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from wherry.errors import ImageError, UsageError
 from wherry.images.helpers import ask_helper
 from wherry.images.reference import DOCKER_HUB
+
+if TYPE_CHECKING:
+    from wherry.config import Settings
 
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
@@ -75,21 +78,14 @@ class StoredCredentials:
         return None
 
 
-def default_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
+def default_files(settings: Settings) -> tuple[Path, ...]:
     """Return the files to look in: what `wherry login` wrote, then Docker's."""
-    return own_file(environment), docker_directory(environment) / "config.json"
+    return own_file(settings), settings.docker_config / "config.json"
 
 
-def own_file(environment: Mapping[str, str]) -> Path:
-    """Return the file `wherry login` writes: ``$XDG_CONFIG_HOME/wherry/auth.json``."""
-    home = _home(environment)
-    config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-    return config / "wherry" / "auth.json"
-
-
-def docker_directory(environment: Mapping[str, str]) -> Path:
-    """Return Docker's directory of settings: ``$DOCKER_CONFIG``, else ``~/.docker``."""
-    return Path(environment.get("DOCKER_CONFIG") or _home(environment) / ".docker")
+def own_file(settings: Settings) -> Path:
+    """Return the file `wherry login` writes."""
+    return settings.config_dir / "auth.json"
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -187,8 +183,3 @@ def _section(config: Mapping[str, Any], name: str, *, file: Path) -> dict[str, A
 def _same(key: str, registry: str) -> bool:
     host = re.sub(r"^https?://", "", key).split("/", 1)[0]
     return host == registry or (host in _HUB_NAMES and registry in _HUB_NAMES)
-
-
-def _home(environment: Mapping[str, str]) -> Path:
-    home = environment.get("HOME")
-    return Path(home) if home else Path.home()
