@@ -51,10 +51,8 @@ def _spelled_out(text: str) -> float | None:
 def format_size(size: int) -> str:
     """Say a number of bytes with at most one decimal: ``512 B``, ``1.5 MiB``."""
     amount = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1023.95:
-            break
-        amount /= 1024
-    else:
-        unit = "TiB"
+    units = iter(("B", "KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    while amount >= 1023.95 and (larger := next(units, None)):
+        amount, unit = amount / 1024, larger
     return f"{amount:.1f}".removesuffix(".0") + f" {unit}"

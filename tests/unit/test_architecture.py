@@ -20,7 +20,7 @@ LEVELS = (
     ("_version", "errors"),
     ("units", "names", "suggestions"),
     ("models",),
-    ("config", "options", "wire", "engines.base"),
+    ("options", "wire", "engines.base"),
     ("streams",),
     ("images", "wrappers", "process"),
     ("engines",),  # but for the protocol, which is further down

@@ -1,0 +1,104 @@
+"""The keywords of a call, as people write them, and the :class:`Function` they come to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from typing import Any, TypedDict, cast
+
+from wherry.models import Collect, File, Function, Mount, Network, PullPolicy, Secret
+from wherry.names import nearest
+from wherry.options.environment import labels, variables
+from wherry.options.fields import FIELDS, LIMITS, image_name, words
+from wherry.options.mounts import mounts
+
+__all__ = ["Options", "build_function", "override"]
+
+StrPath = str | PathLike[str]
+
+
+class Options(TypedDict, total=False):
+    """Everything that may be said about a call besides image, arguments and input."""
+
+    name: str
+    """What the function is called in records and limits; otherwise the image's last part."""
+    env: Mapping[str, str] | Iterable[str]
+    """A mapping, or ``NAME=value``; ``NAME`` alone takes the value from our environment."""
+    env_file: StrPath | Iterable[StrPath]
+    """Files of ``NAME=value`` lines; what ``env`` says goes first."""
+    entrypoint: str | Sequence[str]
+    """Replaces the image's; text is one program, ``""`` clears it."""
+    user: str | int
+    workdir: str
+    hostname: str
+    network: Network
+    mounts: Iterable[Mount | str]
+    """Mounts, or what docker's ``--mount`` and ``--volume`` take: such a text is writable
+    unless it says ``readonly`` or ends in ``:ro``."""
+    tmpfs: Mapping[str, int | str | None] | Iterable[str]
+    """Target to size, or ``/target:size=64m``."""
+    secrets: Mapping[str, StrPath | bytes | Secret] | Iterable[Secret]
+    """Name to a path on this host, or to the value as bytes."""
+    files: Mapping[str, StrPath | bytes | File] | Iterable[File]
+    """Target to a path on this host, or to the content as bytes."""
+    collect: Mapping[str, StrPath | Collect] | Iterable[Collect]
+    """Path inside to the directory on this host that it is copied into."""
+    memory: int | str
+    """Bytes, or as in ``512m``."""
+    cpus: float
+    pids: int
+    tmp: int | str
+    """Bytes that may be written outside of mounts."""
+    timeout: float | str
+    """Seconds, or as in ``1m30s``; counts from the call."""
+    stdout_limit: int | str
+    """Bytes of stdout, after which the call is ended."""
+    read_only: bool
+    labels: Mapping[str, str] | Iterable[str]
+    stop_signal: str | int
+    pull: PullPolicy
+    platform: str
+    concurrency: int
+    """Calls of this function that run at one time."""
+
+
+def build_function(
+    image: str, command: Sequence[str] = (), *, options: Options | None = None
+) -> Function:
+    """Make the function that an image, its arguments and the options describe.
+
+    Raises :class:`UsageError` for a value that cannot be right, :class:`TypeError` for an option
+    that does not exist.
+    """
+    name = image_name(image)
+    function = Function(name=name, image=image, command=words(command, name="args"))
+    return override(function, options) if options else function
+
+
+def override(function: Function, options: Options) -> Function:
+    """Return a function with these options in place of its own; env and labels are merged.
+
+    Raises as :func:`build_function` does.
+    """
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TypeError(f"there is no option {name!r}{nearest(name, Options.__annotations__)}")
+    given = cast("dict[str, Any]", options)
+    fields: dict[str, Any] = {
+        name: parse(given[name]) for name, parse in FIELDS.items() if name in given
+    }
+    if "env" in given or "env_file" in given:
+        found = variables(given.get("env", {}), files=given.get("env_file", ()))
+        fields["env"] = {**function.env, **found}
+    if "labels" in given:
+        fields["labels"] = {**function.labels, **labels(given["labels"])}
+    if "mounts" in given or "tmpfs" in given:
+        fields["mounts"] = (
+            *function.mounts,
+            *mounts(given.get("mounts", ()), tmpfs=given.get("tmpfs", ())),
+        )
+    limits = {field: parse(given[key]) for key, (field, parse) in LIMITS.items() if key in given}
+    if limits:
+        fields["limits"] = dataclasses.replace(function.limits, **limits)
+    return dataclasses.replace(function, **fields)
