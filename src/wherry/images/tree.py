@@ -215,3 +215,22 @@ def open_directory(name: str | bytes, *, dir_fd: int | None = None) -> int:
         return os.open(".", _READ, dir_fd=path)
     finally:
         os.close(path)
+
+
+def measure(path: Path) -> int:
+    """Return the bytes of all files below a directory; what has several names counts once."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    pending = [os.fspath(path)]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                there = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(there.st_mode):
+                    pending.append(entry.path)
+                elif there.st_nlink == 1:
+                    total += there.st_size
+                elif (there.st_dev, there.st_ino) not in seen:
+                    seen.add((there.st_dev, there.st_ino))
+                    total += there.st_size
+    return total
