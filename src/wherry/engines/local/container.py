@@ -86,7 +86,7 @@ class LocalContainer:
                 for fd in self._streams.values():
                     os.close(fd)
                 if self._group is not None:
-                    await asyncio.to_thread(self._group.remove)
+                    await self._group.remove()
 
     @property
     def finished(self) -> bool:

@@ -7,7 +7,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,8 +48,9 @@ class LocalEngine:
         self,
         settings: LocalSettings,
         *,
-        progress: Callable[[str], Progress | None] | None = None,
+        progress: Callable[[str], AbstractContextManager[Progress]] | None = None,
     ) -> None:
+        """``progress`` shows the pull of the image it is given the name of."""
         self.settings = settings
         self._progress = progress
         self._plans: OrderedDict[int, _Planned] = OrderedDict()
@@ -198,14 +199,16 @@ class LocalEngine:
                 f"run `wherry image pull {reference}`"
             )
         from wherry.images.pull import pull
+        from wherry.images.reference import Reference
 
-        return await pull(
-            self.store,
-            reference,
-            platform=function.platform,
-            progress=self._progress(reference) if self._progress else None,
-            insecure=self.settings.insecure_registries,
-        )
+        with self._progress(reference) if self._progress else nullcontext() as progress:
+            return await pull(
+                self.store,
+                Reference.parse(reference),
+                platform=function.platform,
+                progress=progress,
+                insecure=self.settings.insecure_registries,
+            )
 
     def _check_limits(self, function: Function) -> None:
         support = self.cgroups.support

@@ -50,7 +50,10 @@ def read_now(fd: int) -> bytes | None:
 
 
 async def wait_readable(fds: Collection[int]) -> None:
-    """Wait until one of the descriptors can be read or has ended."""
+    """Wait until one of the descriptors can be read or has ended.
+
+    One waiter per descriptor: a loop knows one reader of each.
+    """
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
     for fd in fds:

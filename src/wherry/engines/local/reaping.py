@@ -84,12 +84,10 @@ def reap(uids: Iterable[int], cgroups: Cgroups | None) -> Reaped:
     """End every container of these host users whose owner is gone, and remove its cgroup."""
     orphans = [container for container in running(uids=uids) if container.is_orphan]
     ended = [container.marker.id for container in orphans if end(container)]
-    removed = 0
-    for group in cgroups.stale(_is_orphaned) if cgroups is not None else ():
-        group.kill()
-        group.remove()
-        removed += 1
-    return Reaped(containers=tuple(ended), cgroups=removed)
+    stale = [group for group in cgroups.find() if _is_orphaned(group.name)] if cgroups else []
+    for group in stale:
+        group.end()
+    return Reaped(containers=tuple(ended), cgroups=len(stale))
 
 
 def group_name(owner: Owner, id: str) -> str:  # noqa: A002

@@ -36,12 +36,15 @@ class Sandbox:
         os.set_blocking(status, False)
         self._hold = hold
         self._said = b""
+        self._hearing = asyncio.Lock()
+        self._waiting = asyncio.Lock()
         self._ended: Ended | None = None
 
     async def init_pid(self) -> int | None:
         """Return the host pid of the sandbox's init, None when it ended before it had one."""
-        while b"\n" not in self._said and await self._hear():
-            pass
+        async with self._hearing:
+            while b"\n" not in self._said and await self._hear():
+                pass
         for line in self._lines():
             if "child-pid" in line:
                 return line["child-pid"]
@@ -55,15 +58,15 @@ class Sandbox:
 
     async def wait(self) -> Ended:
         """Wait for the end of bubblewrap, and reap it."""
-        while self._ended is None:
-            await pipes.wait_readable([self._pidfd])
-            self._reap()
+        async with self._waiting:
+            while self._ended is None:
+                await pipes.wait_readable([self._pidfd])
+                self._reap()
         return self._ended
 
     def send(self, number: int) -> None:
         """Send a signal to the program; nothing when it has not started or has ended."""
-        init = self._init_pid_now()
-        if self._ended is None and init is not None:
+        if self._ended is None and (init := self._init_pid_now()) is not None:
             for pid in _children(init):
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)

@@ -89,7 +89,7 @@ async def start_sandbox(
         started = _spawn(_Order(place, plan, invocation, mark, entry, group))
     except BaseException:
         if group is not None:
-            group.remove()
+            group.end()
         raise
     try:
         await _before_its_program(place, plan, started)
@@ -183,7 +183,7 @@ def _launch(order: _Order, fds: dict[str, int]) -> int:
                 tmp=limits.tmp or defaults.tmp,
                 processes=(limits.pids or defaults.pids) + _OVERHEAD_PIDS,
                 data=None if place.cgroups.support.memory else defaults.memory,
-                cgroups=group.procs if group is not None else (),
+                cgroups=group.joining if group is not None else (),
                 sandbox=place.settings.sandbox,
                 stdin=fds["stdin"],
                 stdout=fds["stdout"],
