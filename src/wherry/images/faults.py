@@ -14,8 +14,8 @@ from wherry.errors import RegistryError
 from wherry.images.retries import Transient
 
 
-class NoTls(RegistryError):
-    """The other side does not speak TLS."""
+class Untrusted(RegistryError):
+    """The other side's certificate is not one we trust."""
 
 
 class Unreachable(RegistryError):
@@ -30,7 +30,7 @@ def translated(host: str) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError) as error:
-        raise RegistryError(
+        raise Untrusted(
             f"the TLS certificate of {host} is not trusted ({_reason(error)}); put its CA into "
             f"~/.docker/certs.d/{host}/ca.crt or name it by SSL_CERT_FILE"
         ) from error
@@ -44,7 +44,7 @@ def translated(host: str) -> Iterator[None]:
     except TimeoutError as error:
         raise Transient(Unreachable(f"{host} did not answer in time: {error}")) from error
     except aiohttp.ClientSSLError as error:
-        raise NoTls(f"{host} does not speak TLS: {_reason(error)}") from error
+        raise RegistryError(f"{host} does not speak TLS: {_reason(error)}") from error
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
         raise Transient(Unreachable(f"{host} cannot be reached: {_reason(error)}")) from error
     except (aiohttp.ClientError, ValueError) as error:

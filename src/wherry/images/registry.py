@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wherry.errors import ImageCorrupt, ImageNotFound, RegistryError
 from wherry.images.addresses import host_of, is_loopback, is_named
 from wherry.images.auth import AnonymousRefused, Authenticator
-from wherry.images.faults import NoTls, Unreachable
+from wherry.images.faults import Unreachable, Untrusted
 from wherry.images.manifests import ACCEPT, manifest_type
 from wherry.images.retries import Transient
 
@@ -149,12 +149,15 @@ async def find_registry(transport: Transport, host: str) -> tuple[str, list[str]
 
 async def _speaks_tls(transport: Transport, base: str) -> bool:
     try:
-        await _ping(transport, base)
-    except NoTls:
-        return False
+        response = await transport.open(f"{base}/v2/", headers={})
+    except Untrusted:
+        raise
     except Transient as problem:
         return not isinstance(problem.error, Unreachable)
-    return True
+    except RegistryError:
+        return False
+    async with response:
+        return True
 
 
 async def _first_contact(transport: Transport, base: str) -> tuple[str, list[str]]:

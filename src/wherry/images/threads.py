@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -37,7 +37,7 @@ async def entered(block: AbstractContextManager[_T]) -> AsyncIterator[_T]:
     It waits in a thread of its own, so that many of them cannot use up the pool; a
     cancellation does not wait, and the block is left as soon as it was entered.
     """
-    value = await _enter(block)
+    value = await detached(block.__enter__, undo=lambda _: block.__exit__(None, None, None))
     error: BaseException | None = None
     try:
         yield value
@@ -49,44 +49,51 @@ async def entered(block: AbstractContextManager[_T]) -> AsyncIterator[_T]:
         await in_thread(block.__exit__, kind, error, error.__traceback__ if error else None)
 
 
-async def _enter(block: AbstractContextManager[_T]) -> _T:
+async def detached(call: Callable[[], _T], *, undo: Callable[[_T], object]) -> _T:
+    """Call a function that may take for ever, in a thread of its own, which nobody waits for.
+
+    A cancellation comes out at once; what the call returns later is given to ``undo``. The end
+    of the process does not wait for the thread either.
+    """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[_T] = loop.create_future()
     lock = threading.Lock()
     abandoned = handed_over = False
+    returned: list[_T] = []
 
-    def settle(value: _T | None, error: BaseException | None) -> None:
+    def settle(error: BaseException | None) -> None:
         if outcome.done():
             return
         if error is None:
-            outcome.set_result(cast("_T", value))
+            outcome.set_result(returned[0])
         else:
             outcome.set_exception(error)
 
     def work() -> None:
         nonlocal handed_over
-        value, error = _attempt(block)
+        error = _attempt(call, returned)
         with lock:
             if not abandoned:
-                handed_over = error is None
-                loop.call_soon_threadsafe(settle, value, error)
+                handed_over = True
+                loop.call_soon_threadsafe(settle, error)
                 return
-        if error is None:
-            block.__exit__(None, None, None)
+        for value in returned:
+            undo(value)
 
-    threading.Thread(target=work, name="wherry-lock", daemon=True).start()
+    threading.Thread(target=work, name="wherry-detached", daemon=True).start()
     try:
         return await outcome
     except asyncio.CancelledError:
         with lock:
             abandoned = True
-        if handed_over:
-            await in_thread(block.__exit__, None, None, None)
+        for value in returned if handed_over else []:
+            await in_thread(undo, value)
         raise
 
 
-def _attempt(block: AbstractContextManager[_T]) -> tuple[_T | None, BaseException | None]:
+def _attempt(call: Callable[[], _T], returned: list[_T]) -> BaseException | None:
     try:
-        return block.__enter__(), None
+        returned.append(call())
     except BaseException as error:  # noqa: BLE001
-        return None, error  # to be raised where it is waited for
+        return error  # to be raised where it is waited for
+    return None
