@@ -185,14 +185,15 @@ class NewBlob:
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
-        self._path = store.partial / f"new-{secrets.token_hex(8)}"
+        self.path = store.partial / f"new-{secrets.token_hex(8)}"
+        """Where it is until it has its name."""
         self._fd = -1
         self._hash = hashlib.sha256()
         self.size = 0
 
     def __enter__(self) -> Self:
         # The lock says that its writer lives; recovery removes what nobody holds.
-        self._fd = acquire(self._store.partial_path(self._path.name))
+        self._fd = acquire(self._store.partial_path(self.path.name))
         return self
 
     def __exit__(
@@ -201,8 +202,8 @@ class NewBlob:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if is_at(self._fd, self._path):
-            self._path.unlink()
+        if is_at(self._fd, self.path):
+            self.path.unlink()
         os.close(self._fd)
 
     def write(self, data: bytes | memoryview) -> int:
@@ -217,5 +218,5 @@ class NewBlob:
         digest = "sha256:" + self._hash.hexdigest()
         if not self._store.has(digest):
             os.fsync(self._fd)
-            self._store.keep(self._path, digest)
+            self._store.keep(self.path, digest)
         return Descriptor(media_type=media_type, digest=digest, size=self.size)
