@@ -104,6 +104,25 @@ class Collect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """How many containers of a function exist before their calls. Each serves one call.
+
+    ``created``: the sandbox stands, the program is not started: as a cold call in all it can
+    see. ``started``: the program itself runs and waits for its stdin, which is right only for
+    programs that do nothing before they read; a call with arguments or environment of its own
+    is then made cold.
+    """
+
+    min: int = 1
+    """Kept ready without any call."""
+    max: int = 16
+    """The most that are ready at one time, however busy the function is."""
+    level: Literal["created", "started"] = "created"
+    idle: float = 60.0
+    """Seconds without a call after which what is above ``min`` is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """A named, declared image + command + limits."""
 
@@ -132,6 +151,7 @@ class Function:
     platform: str | None = None
     concurrency: int | None = None
     """Calls of this function that run at one time; more wait. None: no limit of its own."""
+    ready: Ready | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

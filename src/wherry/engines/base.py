@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from wherry.models import Exit, Function, Invocation, Output
 
@@ -43,6 +43,23 @@ class Container(Protocol):
         ...
 
 
+class Slot(Protocol):
+    """A ready container: it exists before its call, and serves exactly one."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether a call can still have it: alive, and made from today's image and sources."""
+        ...
+
+    def serves(self, invocation: Invocation) -> bool:
+        """Whether this call would see no difference to a container made for it alone."""
+        ...
+
+    def start(self, invocation: Invocation, stdin: Stdin) -> AbstractAsyncContextManager[Container]:
+        """Start the call, once; as :meth:`Engine.start`."""
+        ...
+
+
 class Engine(Protocol):
     """A place that runs containers."""
 
@@ -68,4 +85,16 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """End what still runs and free everything the engine holds. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class ReadyEngine(Engine, Protocol):
+    """An engine that can keep containers ready."""
+
+    def reserve(self, function: Function) -> AbstractAsyncContextManager[Slot]:
+        """Make a container of ``function.ready.level``; leaving the block removes it.
+
+        Raises as :meth:`Engine.prepare` does.
+        """
         ...

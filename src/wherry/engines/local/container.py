@@ -17,6 +17,7 @@ from wherry.models import Exit, Output, StreamName, exit_from_code
 if TYPE_CHECKING:
     from wherry.engines.base import Event, Stdin
     from wherry.engines.local.cgroup import Group
+    from wherry.engines.local.ready import Gate
     from wherry.engines.local.sandbox import Ended, Sandbox
 
 _SIGKILLED = 128 + signals.SIGKILL
@@ -33,10 +34,12 @@ class LocalContainer:
         *,
         group: Group | None,
         streams: dict[StreamName, int],
+        gate: Gate | None = None,
     ) -> None:
         self.id = id
         self.sandbox = sandbox
         self._group = group
+        self._gate = gate
         self._streams = streams
         self._open = list(streams)
         self._complaint = Complaint()
@@ -85,6 +88,8 @@ class LocalContainer:
             finally:
                 for fd in self._streams.values():
                     os.close(fd)
+                if self._gate is not None:
+                    self._gate.close()
                 if self._group is not None:
                     await self._group.remove()
 
@@ -131,6 +136,8 @@ class LocalContainer:
     def _exit(self, ended: Ended) -> Exit:
         if error := self.take_source_error():
             raise error
+        if self._gate is not None and (failure := self._gate.failure()):
+            raise failure
         code = ended.exit_code
         if code is not None and code - 128 in self._sent:
             return Exit(code, "killed")

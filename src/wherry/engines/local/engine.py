@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from wherry.engines.closing import finish
-from wherry.engines.local import bubblewrap, cgroup, marker, plan, reaping
+from wherry.engines.local import bubblewrap, cgroup, marker, plan, ready, reaping
 from wherry.engines.local.collecting import collect_all
 from wherry.engines.local.marker import Marker
+from wherry.engines.local.ready import LocalSlot
 from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings, default_limits
 from wherry.engines.local.starting import Entry, Started, start_sandbox
 from wherry.errors import EngineError, ImageNotFound, Unsupported
 from wherry.images.store import ImageStore, Lease
+from wherry.models import Invocation
 
 if TYPE_CHECKING:
     from wherry.engines.base import Stdin
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from wherry.engines.local.plan import Plan
     from wherry.images.model import Image
     from wherry.images.progress import Progress
-    from wherry.models import Function, Invocation
+    from wherry.models import Function
 
 _log = logging.getLogger(__name__)
 _PLANS = 256
@@ -107,11 +109,48 @@ class LocalEngine:
         """Start a fresh sandbox; see :class:`wherry.engines.base.Engine`."""
         planned = await self._plan(invocation.function)
         entry = Entry(planned.argv(invocation))
-        started = await start_sandbox(
-            self, planned, invocation, mark=self._marker(invocation), entry=entry
+        started = await self._start(planned, invocation, entry)
+        async with self._call(planned, started, stdin) as container:
+            yield container
+
+    @asynccontextmanager
+    async def reserve(self, function: Function) -> AsyncIterator[LocalSlot]:
+        """Make a sandbox ready; see :class:`wherry.engines.base.ReadyEngine`."""
+        level = function.ready.level if function.ready else "created"
+        ready.check_level(level)
+        planned = await self._plan(function)
+        own = Invocation(function=function)
+        gate = ready.Gate() if level == "created" else None
+        try:
+            entry = Entry(gate.argv, gate.fds, gate) if gate else Entry(planned.argv(own))
+            started = await self._start(planned, own, entry)
+        except BaseException:
+            if gate is not None:
+                gate.close()
+            raise
+        slot = LocalSlot(
+            planned,
+            started.container,
+            gate=gate,
+            hostname=function.hostname or own.id[:12],
+            begin=lambda stdin: self._call(planned, started, stdin),
+            is_current=lambda: self._is_current(planned),
         )
+        try:
+            if gate is not None:
+                gate.handed_over()
+                await gate.opened()
+            yield slot
+        finally:
+            if started.container in self._running:
+                os.close(started.stdin)
+                await finish(self._end(planned, started))
+
+    @asynccontextmanager
+    async def _call(
+        self, planned: Plan, started: Started, stdin: Stdin
+    ) -> AsyncIterator[LocalContainer]:
         container = started.container
-        self._running.add(container)
         try:
             container.feed(stdin, started.stdin)
             yield container
@@ -124,6 +163,16 @@ class LocalEngine:
         await finish(self._end(planned, started))
         if error := container.take_source_error():
             raise error
+
+    async def _start(self, planned: Plan, invocation: Invocation, entry: Entry) -> Started:
+        mark = self._marker(invocation)
+        started = await start_sandbox(self, planned, invocation, mark=mark, entry=entry)
+        self._running.add(started.container)
+        return started
+
+    def _is_current(self, planned: Plan) -> bool:
+        found = self.store.find(planned.function.image)
+        return found is not None and found.id == planned.image.id
 
     async def aclose(self) -> None:
         """Kill what still runs and release the images."""

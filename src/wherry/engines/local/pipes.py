@@ -15,10 +15,11 @@ _ABOVE_STDIO = 3
 def pipe() -> tuple[int, int]:
     """Make a close-on-exec pipe (read end, write end) whose numbers are above stdio's."""
     read, write = os.pipe()
-    return _lift(read), _lift(write)
+    return lift(read), lift(write)
 
 
-def _lift(fd: int) -> int:
+def lift(fd: int) -> int:
+    """Give a descriptor a number above stdio's, which a child's own streams take."""
     if fd >= _ABOVE_STDIO:
         return fd
     lifted: int = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE_STDIO)
@@ -28,7 +29,7 @@ def _lift(fd: int) -> int:
 
 def in_memory(name: str, data: bytes) -> int:
     """Return a descriptor that reads ``data`` from its start, backed by no file."""
-    fd = _lift(os.memfd_create(name))
+    fd = lift(os.memfd_create(name))
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
@@ -38,7 +39,7 @@ def in_memory(name: str, data: bytes) -> int:
 
 def from_file(path: str) -> int:
     """Open a file for the sandbox to read, above stdio's numbers."""
-    return _lift(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    return lift(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def read_now(fd: int) -> bytes | None:

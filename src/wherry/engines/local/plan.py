@@ -70,11 +70,13 @@ class Plan:
                 f"image {function.image!r} names no command of its own; give one, "
                 f"as in `wherry run {function.image} PROGRAM`"
             )
+        if any("\0" in word for word in argv):
+            raise UsageError(f"arguments must not contain NUL bytes: {argv!r}")
         return argv
 
     def env(self, invocation: Invocation, hostname: str) -> Mapping[str, str]:
         """Return the program's whole environment; what is nearer to the call wins."""
-        return {
+        env = {
             "PATH": PATH,
             "HOSTNAME": hostname,
             "HOME": self.identity.home,
@@ -82,6 +84,10 @@ class Plan:
             **self.function.env,
             **invocation.env,
         }
+        for name, value in env.items():
+            if not name or "=" in name or "\0" in name or "\0" in value:
+                raise UsageError(f"env {name!r} must have a name without '=', and no NUL byte")
+        return env
 
 
 def make(function: Function, image: Image) -> Plan:

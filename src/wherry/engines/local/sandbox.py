@@ -50,6 +50,12 @@ class Sandbox:
                 return line["child-pid"]
         return None
 
+    def is_running(self) -> bool:
+        """Whether bubblewrap has not ended, as far as can be seen without waiting."""
+        if self._ended is None:
+            self._reap()
+        return self._ended is None
+
     def release(self) -> None:
         """Let a held sandbox go on to its program."""
         if self._hold is not None:

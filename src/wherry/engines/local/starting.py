@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wherry.engines.local.cgroup import Cgroups, Group
     from wherry.engines.local.plan import Plan
     from wherry.engines.local.private_network import PrivateNetwork
+    from wherry.engines.local.ready import Gate
     from wherry.engines.local.settings import Defaults, LocalSettings
     from wherry.models import Invocation
 
@@ -78,6 +79,8 @@ class Entry:
 
     argv: list[str]
     fds: tuple[int, ...] = ()
+    gate: Gate | None = None
+    """Our end of the line to it, when it is the gate."""
 
 
 async def start_sandbox(
@@ -126,6 +129,7 @@ def _spawn(order: _Order) -> Started:
         invocation.id,
         sandbox,
         group=order.group,
+        gate=order.entry.gate,
         streams={"stdout": ours["stdout"], "stderr": ours["stderr"]},
     )
     return Started(container=container, stdin=ours["stdin"])
