@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +11,23 @@ import pytest
 from tests.support.environment import unwanted
 from tests.support.require import require_root
 
-_HOMES = ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")
+_HOMES = (
+    "HOME",
+    "XDG_DATA_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_STATE_HOME",
+    "WHERRY_DATA_DIR",
+    "WHERRY_CONFIG_DIR",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def environment() -> Iterator[Path]:
     """Clean the environment that child processes inherit; yield a home directory of their own."""
-    home = tmp_path_factory.mktemp("home", numbered=False)
+    # Not one of pytest's own directories: no other user can pass those, and sandboxes must.
+    home = Path(tempfile.mkdtemp(prefix="wherry-tests-", dir="/var/tmp"))
+    home.chmod(0o711)
     with pytest.MonkeyPatch.context() as patch:
         for name in unwanted():
             patch.delenv(name)
@@ -24,6 +36,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             path.mkdir()
             patch.setenv(name, str(path))
         yield home
+    shutil.rmtree(home)
 
 
 @pytest.fixture(autouse=True)

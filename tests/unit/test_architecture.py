@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # one level do not know each other.
 LEVELS = (
     ("_version", "errors"),
-    ("units", "names", "suggestions"),
+    ("units", "names", "config"),
     ("models",),
     ("options", "wire", "engines.base"),
     ("streams",),
@@ -28,7 +28,8 @@ LEVELS = (
     ("sync",),
     ("triggers", "remote", "proxy", "functions", "calls", "testing"),
     ("",),  # wherry itself: the public names, each loaded when it is asked for
-    ("cli", "__main__"),
+    ("cli",),
+    ("__main__",),
 )
 RANK = {area: rank for rank, areas in enumerate(LEVELS) for area in areas}
 
@@ -48,7 +49,7 @@ FORBIDDEN = (
 TYPES_ONLY = {("errors", "models")}
 
 READS_ENVIRONMENT = {"config.py"}
-PRINTS_OR_EXITS = {"cli"}
+PRINTS_OR_EXITS = {"cli", "__main__.py"}
 
 
 def name_of(path: Path) -> str:
