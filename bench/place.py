@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import shutil
-import subprocess
 import sys
-import tarfile
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from bench.docker import Docker, private_engine
 from bench.harness import Missing
+from tests.support.busybox import rootfs_tar
 
 if TYPE_CHECKING:
     from wherry import AsyncClient
@@ -70,17 +68,20 @@ class Place:
         return cast("Made", found)
 
     async def _archive(self) -> Path:
+        if shutil.which("busybox") is None:
+            raise Missing("busybox is not installed (Debian: busybox-static)")
         path = self.directory / "busybox.tar"
-        await asyncio.to_thread(write_root_file_system, path)
+        path.write_bytes(await asyncio.to_thread(rootfs_tar))
         return path
 
     async def _engine(self) -> LocalEngine:
         from wherry.engines.local.engine import LocalEngine
+        from wherry.images.rootfs_import import import_rootfs
 
-        command = [WHERRY, "image", "import", "--cmd", "sh", str(await self.archive()), IMAGE]
-        env = {"WHERRY_DATA_DIR": str(self.data), "PATH": "/usr/bin:/bin"}
-        await asyncio.to_thread(subprocess.run, command, check=True, env=env, capture_output=True)
-        return LocalEngine.connect(f"local:{self.data}")
+        archive = await self.archive()
+        engine = LocalEngine.connect(f"local:{self.data}")
+        await asyncio.to_thread(import_rootfs, engine.store, archive, reference=IMAGE)
+        return engine
 
     async def _client(self) -> AsyncClient:
         from wherry import AsyncClient
@@ -91,35 +92,3 @@ class Place:
         docker = await self._stack.enter_async_context(private_engine(self.directory))
         await asyncio.to_thread(docker.load, await self.archive(), IMAGE)
         return docker
-
-
-def write_root_file_system(path: Path) -> None:
-    """Write a tar file with a static busybox under all of its names."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise Missing("busybox is not installed (Debian: busybox-static)")
-    if b"interpreter" in subprocess.run(["ldd", busybox], capture_output=True, check=False).stdout:
-        raise Missing(f"{busybox} is not static (Debian: busybox-static)")
-    names = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True)
-    with tarfile.open(path, "w") as tar:
-        for directory in ("bin", "tmp", "etc", "proc", "dev", "root"):
-            entry = tarfile.TarInfo(directory)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if directory == "tmp" else 0o755
-            tar.addfile(entry)
-        tar.add(busybox, "bin/busybox", filter=_as_root)
-        for name in names.stdout.split():
-            if name != "busybox":
-                link = tarfile.TarInfo(f"bin/{name}")
-                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-                tar.addfile(link)
-        users = b"root:x:0:0:root:/root:/bin/sh\n"
-        entry = tarfile.TarInfo("etc/passwd")
-        entry.size = len(users)
-        tar.addfile(entry, io.BytesIO(users))
-
-
-def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = "root"
-    entry.mode = 0o755
-    return entry
