@@ -105,15 +105,24 @@ def _kernel(plan: Plan, scratch: Path) -> list[str]:
 
 @cache
 def _masks(proc: str) -> Sequence[str]:
-    words: list[str] = []
+    """Hide what tells of the host, and pid 1.
+
+    Pid 1 is bubblewrap. While it sets the sandbox up, the links in its directory lead to the
+    host: no path of an image may pass through them. For a moment after the program was
+    started it still holds a descriptor of the host's /proc, of which ``..`` is the host's root.
+    """
+    words = _empty_directory(f"{proc}/1")
     for name in _MASKED_FILES:
         if Path("/proc", name).exists():
             words += ["--ro-bind", "/dev/null", f"{proc}/{name}"]
     for name in _MASKED_DIRECTORIES:
         if Path("/proc", name).exists():
-            words += ["--size", "4096", "--perms", "0555", "--tmpfs", f"{proc}/{name}"]
-            words += ["--remount-ro", f"{proc}/{name}"]
+            words += _empty_directory(f"{proc}/{name}")
     return words
+
+
+def _empty_directory(path: str) -> list[str]:
+    return ["--size", "4096", "--perms", "0555", "--tmpfs", path, "--remount-ro", path]
 
 
 def _directories(plan: Plan, scratch: Path) -> list[str]:
