@@ -51,6 +51,10 @@ class Slot(Protocol):
         """Whether a call can still have it: alive, and made from today's image and sources."""
         ...
 
+    async def ended(self) -> None:
+        """Wait until the container has ended although no call was started in it."""
+        ...
+
     def serves(self, invocation: Invocation) -> bool:
         """Whether this call would see no difference to a container made for it alone."""
         ...

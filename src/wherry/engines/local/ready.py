@@ -138,6 +138,10 @@ class LocalSlot:
             and _sources(self._plan) == self._sources
         )
 
+    async def ended(self) -> None:
+        """Wait until the sandbox has ended without a call."""
+        await self._container.sandbox.wait()
+
     def serves(self, invocation: Invocation) -> bool:
         """Tell: a program that is started already takes neither arguments nor environment."""
         same = invocation.function == self._plan.function

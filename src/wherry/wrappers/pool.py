@@ -1,0 +1,82 @@
+"""Ready containers: made before their calls, each for one call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from wherry.wrappers.berth import Berth, PoolStats, plenty_of_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wherry.engines.base import Container, ReadyEngine, Stdin
+    from wherry.models import Function, Invocation
+
+
+class Pool:
+    """An engine that keeps containers of functions with ``ready`` waiting for their calls.
+
+    A call takes a container that waits, in constant time; when none does, it is made cold at
+    once, and the pool learns to keep more. A container made from an older image, definition or
+    secret is never handed out. Whatever fails while containers are made ready costs no call
+    anything: it is made cold, and hears of the failure itself.
+    """
+
+    def __init__(
+        self,
+        engine: ReadyEngine,
+        *,
+        has_room: Callable[[], bool] = plenty_of_memory,
+    ) -> None:
+        """``has_room`` is asked before each container that is more than the least."""
+        self._engine = engine
+        self._has_room = has_room
+        self._berths: dict[str, Berth] = {}
+
+    @property
+    def stats(self) -> Mapping[str, PoolStats]:
+        """How each function's ready containers did until now."""
+        return {name: berth.stats for name, berth in self._berths.items()}
+
+    async def prepare(self, function: Function) -> None:
+        """Prepare, and wait until the least number of containers is ready."""
+        await self._engine.prepare(function)
+        if function.ready is not None:
+            await self._berth(function).filled()
+
+    def start(self, invocation: Invocation, stdin: Stdin) -> AbstractAsyncContextManager[Container]:
+        """Start the call in a container that waits for it, or in a new one."""
+        if invocation.function.ready is None:
+            return self._engine.start(invocation, stdin)
+        return self._start(invocation, stdin)
+
+    async def aclose(self) -> None:
+        """Give up what waits, then close the wrapped engine."""
+        for berth in self._berths.values():
+            await berth.aclose()
+        await self._engine.aclose()
+
+    @asynccontextmanager
+    async def _start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[Container]:
+        asked = monotonic()
+        berth = self._berth(invocation.function)
+        held = berth.take(invocation)
+        if held is None:
+            async with self._engine.start(invocation, stdin) as container:
+                berth.missed(waited=monotonic() - asked)
+                yield container
+            return
+        async with held, held.slot.start(invocation, stdin) as container:
+            berth.hit(waited=monotonic() - asked)
+            yield container
+
+    def _berth(self, function: Function) -> Berth:
+        berth = self._berths.get(function.name)
+        if berth is None:
+            berth = Berth(self._engine, function, has_room=self._has_room)
+            self._berths[function.name] = berth
+        berth.define(function)
+        return berth
