@@ -10,9 +10,11 @@
  *   4. close every descriptor but 0, 1, 2 and FDS (","-separated, or "-");
  *   5. in a user and mount namespace of our own, mount a tmpfs of TMP_BYTES on SCRATCH: the
  *      only place the sandbox's overlay can write to, bounded and gone with the namespace;
- *   6. bound processes and data by rlimits ("-": unbounded): they count within that user
+ *   6. make bubblewrap's own file read-only there: a sandbox can reach it (/proc/self/exe), and
+ *      it may belong to the user that the sandbox is on the host;
+ *   7. bound processes and data by rlimits ("-": unbounded): they count within that user
  *      namespace only, so they bound this one sandbox, also where no cgroup can be made;
- *   7. exec bubblewrap, without any capability (exec as a non-zero id drops them).
+ *   8. exec bubblewrap, without any capability (exec as a non-zero id drops them).
  *
  * launcher.py does the same where there is no compiler; keep the two alike.
  */
@@ -29,6 +31,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -136,6 +139,18 @@ bounded_scratch (const char *scratch, const char *bytes)
 }
 
 static void
+write_protect (const char *program)
+{
+  struct statvfs found;
+  if (mount (program, program, NULL, MS_BIND, NULL) != 0 || statvfs (program, &found) != 0)
+    die (program);
+  /* What the mount was made with is locked: it cannot be left out. */
+  unsigned long locked = found.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC);
+  if (mount (NULL, program, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | locked, NULL) != 0)
+    die (program);
+}
+
+static void
 limit (int resource, const char *text)
 {
   if (strcmp (text, "-") == 0)
@@ -171,6 +186,7 @@ main (int argc, char **argv)
   become (uid, gid);
   close_other_descriptors (argv[9]);
   bounded_scratch (argv[4], argv[5]);
+  write_protect (argv[10]);
   if (chdir ("/") != 0)
     die ("/");
   limit (RLIMIT_CORE, "0");

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
-_MS_NOSUID, _MS_NODEV = 2, 4
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND = 1, 2, 4, 8, 32, 4096
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -74,6 +74,13 @@ def _bounded_scratch(scratch: str, size: str) -> None:
     os.chdir("/")
 
 
+def _write_protect(program: str) -> None:
+    path = os.fsencode(program)
+    _call("mount", path, path, None, _MS_BIND, None)
+    locked = os.statvfs(program).f_flag & (_MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    _call("mount", None, path, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | locked, None)
+
+
 def _limit(what: int, text: str) -> None:
     if text == "-":
         return
@@ -92,6 +99,7 @@ def _main(marker: str, argv: list[str]) -> None:
     _become(int(uid), int(gid))
     _close_other_descriptors(keep)
     _bounded_scratch(scratch, size)
+    _write_protect(program)
     _limit(resource.RLIMIT_CORE, "0")
     _limit(resource.RLIMIT_NOFILE, "65536")
     _limit(resource.RLIMIT_NPROC, processes)
