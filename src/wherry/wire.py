@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -20,6 +21,7 @@ from wherry.models import Function, Invocation, Secret
 from wherry.names import nearest
 
 T = TypeVar("T")
+_hints = functools.cache(typing.get_type_hints)
 
 
 def invocation_to_dict(invocation: Invocation) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def _plain(value: Any, *, path: str) -> Any:  # noqa: ANN401 - any JSON value
 def _dataclass(kind: type[T], data: object, *, path: str) -> T:
     if not isinstance(data, Mapping):
         raise UsageError(f"{path}: must be an object, not {data!r:.80}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(cast("Any", kind))
     for key in data:
         if key not in hints:
             raise UsageError(f"{path}: there is no {key!r}{nearest(str(key), hints)}")
@@ -135,7 +137,7 @@ def _scalar(hint: type, value: Any, *, path: str) -> Any:  # noqa: ANN401 - any 
         return _bytes(value, path=path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if type(value) is not hint or (hint is float and not math.isfinite(value)):
+    if type(value) is not hint or (isinstance(value, float) and not math.isfinite(value)):
         raise UsageError(f"{path}: must be {_WORDS[hint]}, not {value!r:.80}")
     return value
 

@@ -83,7 +83,8 @@ def override(function: Function, options: Options) -> Function:
     """
     for name in options:
         if name not in Options.__annotations__:
-            raise TypeError(f"there is no option {name!r}{nearest(name, Options.__annotations__)}")
+            known = Options.__annotations__
+            raise TypeError(f"there is no option {name!r}{nearest(name, known)}")
     given = cast("dict[str, Any]", options)
     fields: dict[str, Any] = {
         name: parse(given[name]) for name, parse in FIELDS.items() if name in given

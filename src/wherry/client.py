@@ -1,0 +1,300 @@
+"""What callers hold: functions and one engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+    Sized,
+)
+from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
+
+from wherry import streams
+from wherry.errors import UsageError
+from wherry.models import Function, Invocation, Result
+from wherry.names import nearest
+from wherry.options import Options, build_function, override
+from wherry.options.fields import words
+from wherry.process import Process, Source, Target
+from wherry.wrappers.deadline import Deadline
+from wherry.wrappers.limit import Limit
+
+if TYPE_CHECKING:
+    from wherry.engines.base import Container, Engine
+
+Inputs = Iterable[streams.Input] | AsyncIterable[streams.Input]
+Progress = Callable[[int, int | None], None]
+"""Called with the number of results so far, and of all of them where that is known."""
+
+
+class AsyncClient:
+    """Calls images, and functions that were declared, on one engine.
+
+    Leaving its ``async with`` block, or :meth:`aclose`, ends what still runs. ``image`` may be a
+    :class:`Function` wherever it is asked for; options then change that one call of it.
+    """
+
+    def __init__(self, engine: Engine, *, functions: Iterable[Function] = ()) -> None:
+        declared = tuple(functions)
+        self._engine: Engine = Deadline(Limit(engine))
+        self._functions = {function.name: function for function in declared}
+        self._processes: set[Process] = set()
+        if len(self._functions) < len(declared):
+            raise UsageError("functions: two of them have the same name")
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        """The declared functions, by name."""
+        return MappingProxyType(self._functions)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what still runs and close the engine. Idempotent."""
+        try:
+            await asyncio.gather(*(process.aclose() for process in self._processes))
+        finally:
+            await self._engine.aclose()
+
+    async def prepare(self, image: str | Function, **options: Unpack[Options]) -> None:
+        """Do what a first call would wait for, such as pulling the image.
+
+        Raises as :meth:`wherry.engines.base.Engine.prepare` does.
+        """
+        await self._engine.prepare(_function(image, options=options))
+
+    @overload
+    async def run(
+        self,
+        image: str | Function,
+        args: Sequence[str] = (),
+        *,
+        input: streams.Input = None,
+        text: Literal[True] = True,
+        **options: Unpack[Options],
+    ) -> str: ...
+
+    @overload
+    async def run(
+        self,
+        image: str | Function,
+        args: Sequence[str] = (),
+        *,
+        input: streams.Input = None,
+        text: Literal[False],
+        **options: Unpack[Options],
+    ) -> bytes: ...
+
+    async def run(
+        self,
+        image: str | Function,
+        args: Sequence[str] = (),
+        *,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+        text: bool = True,
+        **options: Unpack[Options],
+    ) -> str | bytes:
+        """Call an image and return what it wrote to stdout, as text or, on demand, bytes.
+
+        Raises :class:`FunctionError`, with all its output, when it did not end with exit code 0;
+        :class:`EngineError` when the engine failed; :class:`UsageError`, or :class:`TypeError`
+        for an unknown option, before anything starts.
+        """
+        result = await self._call(_invocation(image, args, options=options), input)
+        return result.check().text if text else result.check().stdout
+
+    async def invoke(
+        self,
+        function: str | Function,
+        args: Sequence[str] = (),
+        *,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+        env: Mapping[str, str] | None = None,
+    ) -> Result:
+        """Call a declared function and return its result, whatever its exit code.
+
+        Text is the name of a declared function and never that of an image. Raises
+        :class:`UsageError` for one that does not exist, :class:`EngineError` when the engine
+        failed.
+        """
+        declared = self._declared(function) if isinstance(function, str) else function
+        invocation = Invocation(function=declared, args=words(args, name="args"), env=env or {})
+        return await self._call(invocation, input)
+
+    def start(
+        self,
+        image: str | Function,
+        args: Sequence[str] = (),
+        *,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+        **options: Unpack[Options],
+    ) -> AbstractAsyncContextManager[Container]:
+        """Start a container and yield it live; leaving the block ends it.
+
+        See :class:`wherry.engines.base.Container`; raises as
+        :meth:`wherry.engines.base.Engine.start` does.
+        """
+        invocation = _invocation(image, args, options=options)
+        return self._engine.start(invocation, streams.source(input))
+
+    async def popen(
+        self,
+        image: str | Function,
+        args: Sequence[str] = (),
+        *,
+        stdin: Source = None,
+        stdout: Target = None,
+        stderr: Target = None,
+        **options: Unpack[Options],
+    ) -> Process:
+        """Start a container and return it as a process; see :class:`wherry.process.Process`.
+
+        Raises as :meth:`start` does. The container runs until it ends or is closed.
+        """
+        process = Process(
+            self._engine,
+            _invocation(image, args, options=options),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
+        await process.start()
+        process.add_done_callback(self._processes.discard)
+        self._processes.add(process)
+        return process
+
+    def map(
+        self,
+        function: str | Function | BoundFunction,
+        inputs: Inputs,
+        *,
+        concurrency: int | None = None,
+        progress: Progress | None = None,
+    ) -> AsyncIterator[Result]:
+        """Call a function for each input and yield the results in the order of the inputs.
+
+        At most ``concurrency`` calls (twice the number of CPUs by default) are in flight or wait
+        to be taken, and no input is pulled before there is room for it. A result may be a failed
+        one; what raises is the engine or ``inputs``, and it ends the other calls.
+        """
+        if isinstance(function, BoundFunction):
+            function = function.function
+        declared = self._declared(function) if isinstance(function, str) else function
+        places = 2 * (os.cpu_count() or 1) if concurrency is None else concurrency
+        if places < 1:
+            raise UsageError(f"concurrency: {concurrency!r} must be a whole number from 1")
+        results = streams.in_order(
+            lambda item: self.invoke(declared, input=item), inputs, places=places
+        )
+        return results if progress is None else _reported(results, inputs, progress=progress)
+
+    def function(
+        self, image: str, command: Sequence[str] = (), **options: Unpack[Options]
+    ) -> BoundFunction:
+        """Return a function that is called like one of Python's."""
+        return BoundFunction(self, build_function(image, command, options=options))
+
+    def _declared(self, name: str) -> Function:
+        try:
+            return self._functions[name]
+        except KeyError:
+            hint = nearest(name, self._functions)
+            raise UsageError(f"there is no function {name!r}{hint}") from None
+
+    async def _call(self, invocation: Invocation, data: streams.Input) -> Result:
+        begun = time.monotonic()
+        async with self._engine.start(invocation, streams.source(data)) as container:
+            collected = await streams.collect(container)
+        function = invocation.function
+        return Result(
+            id=invocation.id,
+            function=function.name,
+            image=function.image,
+            command=(*(function.entrypoint or ()), *function.command, *invocation.args),
+            exit=collected.exit,
+            stdout=collected.stdout,
+            stderr=collected.stderr,
+            stderr_truncated=collected.stderr_truncated,
+            duration=time.monotonic() - begun,
+        )
+
+
+class BoundFunction:
+    """A function and the client that calls it: ``await shout("hi")`` is ``"HI"``."""
+
+    def __init__(self, client: AsyncClient, function: Function) -> None:
+        self.function = function
+        self._client = client
+
+    async def __call__(
+        self,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+        *,
+        args: Sequence[str] = (),
+    ) -> str:
+        """Call it and return its stdout as text; raises as :meth:`AsyncClient.run` does."""
+        return (await self.invoke(input, args=args)).check().text
+
+    async def invoke(
+        self,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+        *,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Result:
+        """Call it and return the result, whatever its exit code."""
+        return await self._client.invoke(self.function, args, input=input, env=env)
+
+    def map(
+        self,
+        inputs: Inputs,
+        *,
+        concurrency: int | None = None,
+        progress: Progress | None = None,
+    ) -> AsyncIterator[Result]:
+        """Call it for each input; see :meth:`AsyncClient.map`."""
+        return self._client.map(self.function, inputs, concurrency=concurrency, progress=progress)
+
+
+def _function(image: str | Function, *, options: Options) -> Function:
+    if isinstance(image, Function):
+        return override(image, options)
+    return build_function(image, options=options)
+
+
+def _invocation(image: str | Function, args: Sequence[str], *, options: Options) -> Invocation:
+    if isinstance(image, Function):
+        return Invocation(function=override(image, options), args=words(args, name="args"))
+    return Invocation(function=build_function(image, args, options=options))
+
+
+async def _reported(
+    results: AsyncIterator[Result], inputs: Inputs, *, progress: Progress
+) -> AsyncIterator[Result]:
+    total = len(inputs) if isinstance(inputs, Sized) else None
+    done = 0
+    try:
+        async for result in results:
+            done += 1
+            progress(done, total)
+            yield result
+    finally:
+        await streams.close(results)
