@@ -47,7 +47,7 @@ def local_engine(data: Path) -> LocalEngine:
     from wherry.images.rootfs_import import import_rootfs
 
     engine = LocalEngine(local_settings(data))
-    import_rootfs(engine.store, io.BytesIO(rootfs_tar()), "busybox")
+    import_rootfs(engine.store, io.BytesIO(rootfs_tar()), reference="busybox")
     return engine
 
 
