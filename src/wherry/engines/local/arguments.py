@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry.engines.local import pipes
+from wherry.engines.local.paths import is_below
 from wherry.models import File, Invocation, Mount, Secret
 
 if TYPE_CHECKING:
@@ -160,10 +161,16 @@ def _names(
     taken = {at.path for at in (*plan.mounts, *plan.files)}
     words = []
     for path, data in contents.items():
-        if path not in taken:
+        if path not in taken and not _is_covered(path, plan):
             fd = give(pipes.in_memory("names", data))
             words += ["--perms", "0644", "--file", fd, path]
     return words
+
+
+def _is_covered(path: str, plan: Plan) -> bool:
+    """Return whether a path lies in what is not the image's: on the host, or the kernel's."""
+    binds = [at.path for at in plan.mounts if isinstance(at.what, Mount) and at.what.source]
+    return any(is_below(path, place) for place in (*binds, plan.proc, plan.dev))
 
 
 def _files(plan: Plan, give: Callable[[int], str]) -> list[str]:

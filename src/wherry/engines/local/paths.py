@@ -59,6 +59,11 @@ def is_dir_inside(rootfs: Path, path: str) -> bool:
     return mode is not None and S_ISDIR(mode)
 
 
+def is_below(path: str, parent: str) -> bool:
+    """Return whether a path without symlinks is another one or lies below it."""
+    return path == parent or path.startswith(parent.rstrip("/") + "/")
+
+
 def _parts(path: str) -> list[str]:
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 

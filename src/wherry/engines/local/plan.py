@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry.engines.local.identity import Identity, resolve_user
-from wherry.engines.local.paths import exists_inside, resolve_inside
-from wherry.errors import UsageError
+from wherry.engines.local.paths import exists_inside, is_below, resolve_inside
+from wherry.errors import ImageError, UsageError
 from wherry.models import Collect, File, Function, Invocation, Mount, Secret
 
 if TYPE_CHECKING:
@@ -95,21 +95,25 @@ def make(function: Function, image: Image) -> Plan:
     root = image.rootfs
     workdir = function.workdir or image.config.workdir or "/"
     _absolute("workdir", workdir)
+    proc, dev = resolve_inside(root, "/proc"), resolve_inside(root, "/dev")
     binds = tuple(sorted(_mounts(function, root), key=lambda at: at.path.count("/")))
     directories = [resolve_inside(root, "/tmp")]  # noqa: S108 - the container's own
     directories += [resolve_inside(root, path) for path in (*image.config.volumes, workdir)]
+    secrets = resolve_inside(root, SECRETS)
+    writable = _writable(root) if function.read_only else ()
+    _check_places(proc, dev, [*directories, secrets, *(path for _, path in writable)])
     return Plan(
         function=function,
         image=image,
         identity=resolve_user(function.user or image.config.user or "0", root),
         workdir=workdir,
-        proc=resolve_inside(root, "/proc"),
-        dev=resolve_inside(root, "/dev"),
-        secrets=resolve_inside(root, SECRETS),
+        proc=proc,
+        dev=dev,
+        secrets=secrets,
         hosts=resolve_inside(root, "/etc/hosts"),
         resolv_conf=resolve_inside(root, "/etc/resolv.conf"),
         hostname_file=resolve_inside(root, "/etc/hostname"),
-        writable=_writable(root) if function.read_only else (),
+        writable=writable,
         directories=tuple(path for path in directories if not exists_inside(root, path)),
         mounts=binds,
         files=tuple(_files(function, root, binds)),
@@ -119,6 +123,21 @@ def make(function: Function, image: Image) -> Plan:
 
 def _writable(root: Path) -> tuple[tuple[str, str], ...]:
     return (("tmp", resolve_inside(root, "/tmp")), ("run", resolve_inside(root, "/run")))  # noqa: S108
+
+
+def _check_places(proc: str, dev: str, paths: list[str]) -> None:
+    """Refuse an image that leads what we set up to where the kernel's own files are."""
+    if "/" in (proc, dev) or is_below(proc, dev) or is_below(dev, proc):
+        raise ImageError(
+            f"the image's /proc leads to {proc!r} and its /dev to {dev!r}: these must be two "
+            "directories of their own"
+        )
+    for path in paths:
+        if path != proc and is_below(path, proc):
+            raise ImageError(
+                f"the image or its function leads to {path!r}, which is inside of /proc: "
+                "no working directory, volume, /tmp, /run or secret can be there"
+            )
 
 
 def _mounts(function: Function, root: Path) -> list[At]:
@@ -167,7 +186,9 @@ def _files(function: Function, root: Path, binds: tuple[At, ...]) -> list[At]:
             raise UsageError(f"secret {secret.name!r}: give either path or value")
         if secret.path is not None and not _is_regular(secret.path):
             raise UsageError(f"secret {secret.name!r}: {secret.path!r} is no regular file")
-        files.append(At(f"{resolve_inside(root, SECRETS)}/{secret.name}", secret))
+        target = f"{resolve_inside(root, SECRETS)}/{secret.name}"
+        _check_nesting("secret", target, binds, writes=True)
+        files.append(At(target, secret))
     return files
 
 
@@ -176,7 +197,7 @@ def _collected(function: Function, root: Path, binds: tuple[At, ...]) -> list[At
     for collect in function.collect:
         target = _target("collect", collect.path, root)
         for at in binds:
-            if _is_below(target, at.path) or _is_below(at.path, target):
+            if is_below(target, at.path) or is_below(at.path, target):
                 raise UsageError(
                     f"collect {collect.path!r}: {at.path!r} is a mount; what is written to a "
                     "bind mount is on the host already"
@@ -187,9 +208,11 @@ def _collected(function: Function, root: Path, binds: tuple[At, ...]) -> list[At
 
 def _target(field: str, path: str, root: Path) -> str:
     _absolute(field, path)
-    resolved = resolve_inside(root, posixpath.normpath(path))
+    normal = posixpath.normpath(path)
+    resolved = resolve_inside(root, normal)
     for ours in _OURS:
-        if _is_below(resolved, ours) or _is_below(posixpath.normpath(path), ours):
+        place = resolve_inside(root, ours)
+        if is_below(normal, ours) or is_below(resolved, ours) or is_below(resolved, place):
             raise UsageError(f"{field} {path!r}: {ours} belongs to the sandbox itself")
     return resolved
 
@@ -200,7 +223,7 @@ def _check_nesting(
     """Refuse what would be written to, or follow a symlink of, another mount's source."""
     for at in mounts:
         mount = at.what
-        if path == at.path or not _is_below(path, at.path) or not isinstance(mount, Mount):
+        if path == at.path or not is_below(path, at.path) or not isinstance(mount, Mount):
             continue
         if mount.type != "bind" or mount.source is None:
             continue
@@ -219,10 +242,6 @@ def _check_nesting(
 def _absolute(field: str, path: str) -> None:
     if not path.startswith("/") or "\0" in path:
         raise UsageError(f"{field} {path!r} must be an absolute path inside the container")
-
-
-def _is_below(path: str, parent: str) -> bool:
-    return path == parent or path.startswith(parent.rstrip("/") + "/")
 
 
 def _is_regular(path: str) -> bool:
