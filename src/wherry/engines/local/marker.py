@@ -72,9 +72,22 @@ class Marker:
             return None
         try:
             fields = json.loads(text.removeprefix(_PREFIX))
-            return cls(**{**fields, "owner": Owner.parse(fields["owner"])})
-        except (ValueError, KeyError, TypeError):
+            return cls(
+                id=_text(fields["id"]),
+                owner=Owner.parse(_text(fields["owner"])),
+                function=_text(fields["function"]),
+                image=_text(fields["image"]),
+                labels={_text(name): _text(value) for name, value in fields["labels"].items()},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
+
+
+def _text(value: object) -> str:
+    """Anybody can give a process any name: what stands in it may be of any type."""
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +147,26 @@ def sightings() -> Iterator[Sighting]:
             continue
         pid = int(entry.name)
         marker = marker_of(pid)
-        if marker is None:
+        if marker is None or not _is_outside_or_init(pid):
             continue
         try:
             found = entry.stat()
         except (FileNotFoundError, ProcessLookupError):
             continue
         yield Sighting(pid=pid, uid=found.st_uid, started=_started(pid), marker=marker)
+
+
+def _is_outside_or_init(pid: int) -> bool:
+    """Return False for a program in a sandbox, which may carry the name of another container.
+
+    It has two pids (proc(5), ``NSpid``): one here, and one inside, where 1 is the sandbox's own.
+    """
+    try:
+        status = (_PROC / str(pid) / "status").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    pids = status.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()
+    return len(pids) < 2 or pids[-1] == b"1"
 
 
 def _started(pid: int) -> float:
