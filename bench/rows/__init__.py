@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.rows import cold, command, importing, stream, sustained
+from bench.rows import cold, command, images, importing, ready, stream, sustained
 
 if TYPE_CHECKING:
     from bench.harness import Row
 
 ROWS: tuple[Row[Any], ...] = (
     *cold.ROWS,
+    *ready.ROWS,
     *sustained.ROWS,
     *command.ROWS,
     *stream.ROWS,
     *importing.ROWS,
+    *images.ROWS,
 )
