@@ -16,7 +16,7 @@ from typing import Literal
 from wherry.engines.local.cgroup_group import PREFIX, Group, Usage
 from wherry.engines.local.cgroup_tree import CONTROLLERS, Hierarchy, Tree, hierarchies
 from wherry.engines.local.cgroup_v1 import GroupV1, usable_v1
-from wherry.engines.local.cgroup_v2 import GroupV2, make_below, usable_v2
+from wherry.engines.local.cgroup_v2 import GroupV2, make_below_parent, usable_v2
 from wherry.errors import EngineError, Unsupported
 
 __all__ = ["Cgroups", "Group", "Place", "Support", "Usage", "detect"]
@@ -183,7 +183,7 @@ class Cgroups:
     def _make(self, directories: Iterable[Path]) -> None:
         for directory in directories:
             if self.support.layout == "v2":
-                make_below(directory.parent, directory, self.support.places, self._tree)
+                make_below_parent(directory, self._tree, controllers=self.support.places)
             else:
                 self._tree.make(directory)
 

@@ -66,7 +66,7 @@ def _try(place: Path, hierarchy: Hierarchy, tree: Tree) -> frozenset[str]:
     _hand_on(place, tree)
     parent = place / PARENT
     probe = parent / f"{PREFIX}probe-{os.getpid()}"
-    make_below(parent, probe, CONTROLLERS, tree)
+    make_below_parent(probe, tree, controllers=CONTROLLERS)
     try:
         _check_moving(hierarchy.own, probe)
         return _controllers(probe, tree)
@@ -80,7 +80,7 @@ def _controllers(group: Path, tree: Tree) -> frozenset[str]:
     return frozenset(tree.read(group / "cgroup.controllers").split()) & frozenset(CONTROLLERS)
 
 
-def make_below(parent: Path, group: Path, controllers: Iterable[str], tree: Tree) -> None:
+def make_below_parent(group: Path, tree: Tree, *, controllers: Iterable[str]) -> None:
     """Make a group, and before it the parent of all groups if that is not there.
 
     Whoever ends as the last one removes the parent, so it may go at any moment.
@@ -89,8 +89,8 @@ def make_below(parent: Path, group: Path, controllers: Iterable[str], tree: Tree
         with suppress(FileNotFoundError):
             return tree.make(group)
         with suppress(FileExistsError):
-            tree.make(parent)
-        _hand_on(parent, tree, controllers)
+            tree.make(group.parent)
+        _hand_on(group.parent, tree, controllers)
     return tree.make(group)
 
 
