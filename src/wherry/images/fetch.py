@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 _WORTH = 64 * 1024
 """Bytes that make an attempt count as progress."""
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+_BEHIND = 1024 * 1024
+"""Bytes that may wait to be written."""
 
 Report = Callable[[int], None]
 
@@ -89,9 +93,12 @@ async def _receive(registry: Registry, writer: BlobWriter, report: Report) -> bo
             await in_thread(writer.restart)
         _check_lengths(response, writer)
         report(writer.offset)
-        async for data in response.chunks():
-            await in_thread(writer.write, data)
-            report(writer.offset)
+        sink = _Sink(writer, report)
+        try:
+            async for data in response.chunks():
+                await sink.put(data)
+        finally:
+            await sink.finish()
     if writer.offset < descriptor.size:
         raise Transient(
             ImageCorrupt(
@@ -99,6 +106,37 @@ async def _receive(registry: Registry, writer: BlobWriter, report: Report) -> bo
             )
         )
     return restarted
+
+
+class _Sink:
+    """Writes beside the reading, so that all that came is kept when the connection breaks."""
+
+    def __init__(self, writer: BlobWriter, report: Report) -> None:
+        self._writer = writer
+        self._report = report
+        self._waiting: list[bytes] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def put(self, data: bytes) -> None:
+        """Have some bytes written; waits when there is too much to write already."""
+        self._waiting.append(data)
+        if sum(map(len, self._waiting)) >= _BEHIND or (self._task and self._task.done()):
+            await self.finish()
+        if self._waiting and self._task is None:
+            self._task = asyncio.create_task(self._write())
+
+    async def finish(self) -> None:
+        """Wait until everything is written; raises what the writing raised."""
+        task, self._task = self._task, None
+        if task:
+            await task
+
+    async def _write(self) -> None:
+        while self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            await in_thread(self._writer.write, data)
+            self._report(self._writer.offset)
 
 
 def _check_lengths(response: Response, writer: BlobWriter) -> None:

@@ -56,7 +56,7 @@ def manifest_type(data: bytes, *, content_type: str, what: str) -> str:
     by_form = OCI_INDEX if "manifests" in table else OCI_MANIFEST if "config" in table else ""
     found = next((kind for kind in (said, sent, by_form) if kind in known), "")
     if not found:
-        raise ImageError(f"{what} is not a container image but {said or sent or 'something else'}")
+        raise ImageError(f"{what} is not a container image but {said or sent or 'unnamed'!r:.80}")
     if ("manifests" in table) != (found in INDEX_TYPES):
         raise ImageCorrupt(f"{what} has a manifest that says {found!r} but is not of that form")
     return found

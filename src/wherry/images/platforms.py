@@ -30,6 +30,7 @@ _ALSO_RUNS = {
     "amd64": Platform(os="linux", architecture="386"),
     "arm64": Platform(os="linux", architecture="arm", variant="v8"),
 }
+_ODD = re.compile(r"[^A-Za-z0-9_./-]")
 _WORD = re.compile(r"[a-z0-9_.-]+")
 _VARIANT = re.compile(r"v([0-9])(\.[0-9]+)?")
 
@@ -53,9 +54,9 @@ def host_platform() -> Platform:
 
 
 def platform_name(platform: Platform) -> str:
-    """Return a platform as users write it: ``linux/arm/v7``."""
+    """Return a platform as users write it: ``linux/arm/v7``; safe for a terminal."""
     parts = (platform.os, platform.architecture, platform.variant)
-    return "/".join(part for part in parts if part)
+    return _ODD.sub("?", "/".join(part for part in parts if part))[:80]
 
 
 def normal(platform: Platform) -> Platform:

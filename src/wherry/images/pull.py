@@ -162,7 +162,9 @@ class _Pull:
         config = ImageConfig.from_json(json.loads(self._store.blobs.read(descriptor.digest)))
         found = Platform(os=config.os, architecture=config.architecture, variant=config.variant)
         if found.os != "linux":
-            raise ImageError(f"{self._what} is for {found.os}; only linux images can be run")
+            raise ImageError(
+                f"{self._what} is for {platform_name(found)}; only linux images can be run"
+            )
         if not self._suits(config):
             raise ImageNotFound(
                 f"{self._what} is not there for {platform_name(self.wanted or found)}; "
