@@ -661,3 +661,19 @@ async def test_plain_http_with_a_registry_elsewhere_must_be_asked_for(
         with pytest.raises(RegistryError, match=r"proxy refused registry\.example"):
             await pull(store, Reference.parse("registry.example/any"), wire=wire)
     assert set(methods) == {"CONNECT"}
+
+
+async def test_a_port_that_accepts_and_says_nothing_is_left(store: ImageStore, wire: Wire) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        hasty = replace(wire, connect_timeout=0.05, read_timeout=0.05)
+        with pytest.raises(RegistryError, match="did not answer in time"):
+            await pull(store, Reference.parse(f"127.0.0.1:{port}/any"), wire=hasty)
+        assert len(writers) == 1 + wire.retries.attempts, "TLS once, then plain HTTP"
+        for writer in writers:
+            writer.close()
