@@ -166,7 +166,7 @@ async def test_a_block_is_left_with_the_error_it_ended_with() -> None:
 def pulled(stream: io.StringIO, *, quiet: bool = False) -> str:
     with shown("busybox", stream=stream, quiet=quiet) as progress:
         for state in ("waiting", "downloading", "extracting", "done"):
-            progress(LayerProgress(DIGEST, state, 2_100_000, 2_100_000))
+            progress(LayerProgress(DIGEST, state, 3 << 20, 3 << 20))
     return stream.getvalue()
 
 
@@ -176,7 +176,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_pipe_gets_one_line_for_a_layer() -> None:
-    assert pulled(io.StringIO()) == "busybox: layer 0123456789ab 2.1 MB\n"
+    assert pulled(io.StringIO()) == "busybox: layer 0123456789ab 3 MiB\n"
 
 
 def test_quiet_is_quiet_on_a_terminal_too() -> None:

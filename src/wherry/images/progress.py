@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
+from wherry.units import format_size
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -62,21 +64,13 @@ def short(digest: str) -> str:
     return digest.partition(":")[2][:12]
 
 
-def size_text(count: int) -> str:
-    """Return bytes as people read them: ``812 B``, ``2.1 MB``."""
-    value, units = float(count), ["B", "kB", "MB", "GB"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
-
-
 def _lines(name: str, stream: TextIO) -> Progress:
     seen: set[str] = set()
 
     def progress(event: LayerProgress, /) -> None:
         if event.state == "done" and event.digest not in seen:
             seen.add(event.digest)
-            stream.write(f"{name}: layer {short(event.digest)} {size_text(event.total)}\n")
+            stream.write(f"{name}: layer {short(event.digest)} {format_size(event.total)}\n")
             stream.flush()
 
     return progress
