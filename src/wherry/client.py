@@ -19,6 +19,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
 from wherry import streams
+from wherry.engines.base import ReadyEngine
 from wherry.errors import UsageError
 from wherry.models import Function, Invocation, Result
 from wherry.names import nearest
@@ -27,6 +28,7 @@ from wherry.options.fields import words
 from wherry.process import Process, Source, Target
 from wherry.wrappers.deadline import Deadline
 from wherry.wrappers.limit import Limit
+from wherry.wrappers.pool import Pool
 
 if TYPE_CHECKING:
     from wherry.engines.base import Container, Engine
@@ -45,7 +47,9 @@ class AsyncClient:
 
     def __init__(self, engine: Engine, *, functions: Iterable[Function] = ()) -> None:
         declared = tuple(functions)
-        self._engine: Engine = Deadline(Limit(engine))
+        # An engine that cannot keep containers ready makes every call cold: slower, not wrong.
+        pooled: Engine = Pool(engine) if isinstance(engine, ReadyEngine) else engine
+        self._engine: Engine = Deadline(Limit(pooled))
         self._functions = {function.name: function for function in declared}
         self._processes: set[Process] = set()
         if len(self._functions) < len(declared):
