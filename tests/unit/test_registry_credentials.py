@@ -88,6 +88,12 @@ async def test_tokens_are_told_from_passwords(tmp_path: Path) -> None:
     assert await stored.find("plain.io") == Credentials("me", "p")
 
 
+async def test_a_password_that_is_no_utf_8_comes_back_as_it_was(tmp_path: Path) -> None:
+    password = b"\xff\xfe:x".decode(errors="surrogateescape")
+    stored = config(tmp_path, {"auths": {"a.io": {"auth": encode_auth("me", password)}}})
+    assert await stored.find("a.io") == Credentials("me", password)
+
+
 def test_a_secret_is_not_in_the_repr() -> None:
     assert "hunter2" not in repr(Credentials("me", "hunter2"))
 

@@ -184,9 +184,9 @@ class Authenticator:
 
 
 def basic(credentials: Credentials) -> str:
-    """Return the header value of basic authentication (RFC 7617, in UTF-8)."""
+    """Return the header value of basic authentication (RFC 7617, in UTF-8 or as it came)."""
     pair = f"{credentials.username}:{credentials.secret}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+    return "Basic " + base64.b64encode(pair.encode(errors="surrogateescape")).decode()
 
 
 def _object(body: bytes, *, host: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+_BYTES = "surrogateescape"
+"""How a password that is no UTF-8 is kept as text."""
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IDENTITY_USER = "<token>"
 
@@ -117,7 +119,7 @@ def encode_auth(username: str, password: str) -> str:
     """Return the ``auth`` value of a config file; raises UsageError for an impossible user."""
     if not username or ":" in username:
         raise UsageError(f"username {username!r}: it must not be empty or have a ':' in it")
-    return base64.b64encode(f"{username}:{password}".encode()).decode()
+    return base64.b64encode(f"{username}:{password}".encode(errors=_BYTES)).decode()
 
 
 async def _find_in(config: Mapping[str, Any], registry: str, *, file: Path) -> Credentials | None:
@@ -164,8 +166,8 @@ def _from_entry(entry: object, *, where: str) -> Credentials | None:
 
 def _decode_auth(text: str, *, where: str) -> tuple[str, str]:
     try:
-        decoded = base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+        decoded = base64.b64decode(text, validate=True).decode(errors=_BYTES)
+    except (binascii.Error, ValueError) as error:
         raise ImageError(f"{where}: 'auth' is not base64 of USER:PASSWORD") from error
     username, colon, password = decoded.partition(":")
     if not colon:

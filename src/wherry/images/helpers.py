@@ -8,6 +8,7 @@ import shutil
 from contextlib import suppress
 
 from wherry.errors import ImageError
+from wherry.images.faults import own_words
 
 _TIMEOUT = 60.0
 """Seconds; a helper may ask the user to unlock a key ring."""
@@ -31,10 +32,10 @@ async def ask_helper(program: str, server: str) -> tuple[str, str] | None:
     except OSError as error:
         raise ImageError(f"{program} could not be started: {error}") from error
     if code != 0:
-        words = output.decode(errors="replace").strip().splitlines()
-        if words and any(text in words[0].lower() for text in _NOT_FOUND):
+        words = own_words(output)
+        if any(text in words.lower() for text in _NOT_FOUND):
             return None
-        raise ImageError(f"{program} failed with exit code {code}: {words[0] if words else ''}")
+        raise ImageError(f"{program} failed with exit code {code}: {words}")
     return _read_answer(output, program=program)
 
 

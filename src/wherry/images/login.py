@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,23 +22,29 @@ from wherry.images.locks import locked
 from wherry.images.reference import Reference
 from wherry.images.registry import find_registry
 from wherry.images.threads import in_thread
-from wherry.images.transport import Transport, Wire
+from wherry.images.transport import Transport, Wire, default_wire, with_insecure
 
 _T = TypeVar("_T")
 
 
 async def login(
-    registry: str, credentials: Credentials, *, file: Path, wire: Wire | None = None
+    registry: str,
+    credentials: Credentials,
+    *,
+    file: Path,
+    insecure: Iterable[str] = (),
+    wire: Wire | None = None,
 ) -> None:
     """Verify a user name and password with a registry, and store them in ``file`` (0600).
 
-    The file has the form of Docker's ``config.json``. Raises AuthenticationRequired when the
+    The file has the form of Docker's ``config.json``; ``insecure`` names registries with which
+    plain HTTP will do. Raises AuthenticationRequired when the
     registry does not accept them, RegistryError when it cannot be asked, UsageError for a
     registry or user name that cannot be.
     """
     host = _registry(registry)
     auth = encode_auth(credentials.username, credentials.secret)
-    async with Transport(wire or Wire()) as transport:
+    async with Transport(with_insecure(wire or default_wire(), insecure)) as transport:
         await _verify(transport, host, credentials)
 
     def store(config: dict[str, Any]) -> None:

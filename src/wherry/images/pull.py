@@ -6,9 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry.config import settings
@@ -29,7 +27,7 @@ from wherry.images.platforms import (
 from wherry.images.progress import LayerProgress, Progress, State, silent
 from wherry.images.registry import FetchedManifest, Registry
 from wherry.images.threads import detached, entered, in_thread
-from wherry.images.transport import Transport, Wire
+from wherry.images.transport import Transport, Wire, default_wire, with_insecure
 
 if TYPE_CHECKING:
     from wherry.images.reference import Reference
@@ -65,18 +63,9 @@ async def pull(
         wanted=parse_platform(platform) if platform else None,
         progress=progress or silent,
         credentials=credentials or StoredCredentials(default_files(settings())),
-        wire=_with_insecure(wire or default_wire(), insecure),
+        wire=with_insecure(wire or default_wire(), insecure),
     )
     return await _flights.join((store, reference, work.wanted), work.run)
-
-
-def default_wire() -> Wire:
-    """Return how registries are spoken to: Docker's directories of certificates count."""
-    return Wire(certificates=(settings().docker_config / "certs.d", Path("/etc/docker/certs.d")))
-
-
-def _with_insecure(wire: Wire, insecure: Iterable[str]) -> Wire:
-    return replace(wire, insecure=wire.insecure | frozenset(insecure))
 
 
 class _Pull:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
 from wherry._version import __version__
+from wherry.config import settings
 from wherry.errors import RegistryError
 from wherry.images.addresses import check_plain_http, proxy_for, tls_context
 from wherry.images.faults import own_words, retry_after, translated
@@ -41,6 +42,16 @@ class Wire:
     read_timeout: float = 60.0
     """Seconds without a single byte."""
     retries: Retries = field(default_factory=Retries)
+
+
+def default_wire() -> Wire:
+    """Return how registries are spoken to when nothing else is said: as Docker is set up."""
+    return Wire(certificates=(settings().docker_config / "certs.d", Path("/etc/docker/certs.d")))
+
+
+def with_insecure(wire: Wire, names: Iterable[str]) -> Wire:
+    """Return a wire by which more registries may be spoken to in plain HTTP."""
+    return replace(wire, insecure=wire.insecure | frozenset(names))
 
 
 class Response:
