@@ -1,1 +1,165 @@
-"""Any container image, called as a function."""
+"""Any container image, called as a function.
+
+    >>> import wherry
+    >>> wherry.run("busybox", ["tr", "a-z", "A-Z"], input="hi")
+    'HI'
+
+Importing this module does nothing: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wherry._version import __version__
+
+if TYPE_CHECKING:
+    from wherry.client import AsyncClient, BoundFunction
+    from wherry.errors import (
+        AuthenticationRequired,
+        Busy,
+        EngineError,
+        EngineUnavailable,
+        FunctionError,
+        ImageCorrupt,
+        ImageError,
+        ImageInUse,
+        ImageNotFound,
+        ProgramNotExecutable,
+        ProgramNotFound,
+        RegistryError,
+        StartError,
+        Unsupported,
+        UsageError,
+        WherryError,
+    )
+    from wherry.models import (
+        Collect,
+        Exit,
+        File,
+        Function,
+        Invocation,
+        Limits,
+        Mount,
+        Output,
+        Result,
+        Secret,
+    )
+    from wherry.process import DEVNULL, PIPE, STDOUT, Process
+    from wherry.sync import Client
+    from wherry.sync.default import (
+        from_env,
+        function,
+        invoke,
+        map,  # noqa: A004 - the client's own name for it
+        popen,
+        prepare,
+        run,
+        start,
+    )
+
+_PLACES = {
+    "wherry.client": ("AsyncClient", "BoundFunction"),
+    "wherry.errors": (
+        "AuthenticationRequired",
+        "Busy",
+        "EngineError",
+        "EngineUnavailable",
+        "FunctionError",
+        "ImageCorrupt",
+        "ImageError",
+        "ImageInUse",
+        "ImageNotFound",
+        "ProgramNotExecutable",
+        "ProgramNotFound",
+        "RegistryError",
+        "StartError",
+        "Unsupported",
+        "UsageError",
+        "WherryError",
+    ),
+    "wherry.models": (
+        "Collect",
+        "Exit",
+        "File",
+        "Function",
+        "Invocation",
+        "Limits",
+        "Mount",
+        "Output",
+        "Result",
+        "Secret",
+    ),
+    "wherry.process": ("DEVNULL", "PIPE", "STDOUT", "Process"),
+    "wherry.sync": ("Client",),
+    "wherry.sync.default": (
+        "from_env",
+        "function",
+        "invoke",
+        "map",
+        "popen",
+        "prepare",
+        "run",
+        "start",
+    ),
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "DEVNULL",
+    "PIPE",
+    "STDOUT",
+    "AsyncClient",
+    "AuthenticationRequired",
+    "BoundFunction",
+    "Busy",
+    "Client",
+    "Collect",
+    "EngineError",
+    "EngineUnavailable",
+    "Exit",
+    "File",
+    "Function",
+    "FunctionError",
+    "ImageCorrupt",
+    "ImageError",
+    "ImageInUse",
+    "ImageNotFound",
+    "Invocation",
+    "Limits",
+    "Mount",
+    "Output",
+    "Process",
+    "ProgramNotExecutable",
+    "ProgramNotFound",
+    "RegistryError",
+    "Result",
+    "Secret",
+    "StartError",
+    "Unsupported",
+    "UsageError",
+    "WherryError",
+    "__version__",
+    "from_env",
+    "function",
+    "invoke",
+    "map",
+    "popen",
+    "prepare",
+    "run",
+    "start",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value: object = getattr(importlib.import_module(_PLACE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,75 @@
+"""The module's own functions: one client for the whole process, made when it is first used."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import threading
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from wherry.config import settings
+from wherry.engines import connect
+from wherry.sync.client import Client
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_default: Client | None = None
+
+
+def from_env() -> Client:
+    """Return a client of the engine that ``WHERRY_ENGINE`` names, by default ``local``.
+
+    Raises :class:`UsageError` for a name that does not exist.
+    """
+    return Client(connect(settings().engine))
+
+
+def default_client() -> Client:
+    """Return the client of this process, which is closed when Python exits."""
+    global _default
+    with _lock:
+        if _default is None:
+            _default = from_env()
+        return _default
+
+
+def close_default() -> None:
+    """Close this process's client, if there is one; the next use makes a new one."""
+    global _default
+    with _lock:
+        client, _default = _default, None
+    if client is not None:
+        client.close()
+
+
+def _forget() -> None:
+    """In a forked child: the thread, and the containers, are the parent's."""
+    global _default, _lock
+    _lock = threading.Lock()
+    _default = None
+
+
+def _deferred(method: Callable[Concatenate[Client, P], T]) -> Callable[P, T]:
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return method(default_client(), *args, **kwargs)
+
+    return call
+
+
+run = _deferred(Client.run)
+invoke = _deferred(Client.invoke)
+start = _deferred(Client.start)
+popen = _deferred(Client.popen)
+map = _deferred(Client.map)  # noqa: A001 - the client's own name for it
+function = _deferred(Client.function)
+prepare = _deferred(Client.prepare)
+
+os.register_at_fork(after_in_child=_forget)
+# At "atexit" it is too late: no thread pool takes work any more, which an engine may need to
+# clean up. The earlier hook is what thread pools themselves use; it has no public name.
+getattr(threading, "_register_atexit", atexit.register)(close_default)

@@ -1,0 +1,169 @@
+"""A thread with an event loop, and the way into it from all other threads."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
+
+from wherry.errors import EngineError, UsageError
+
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds that an interrupted call has to clean up before its caller goes on without it."""
+
+
+class _Call(Generic[T]):
+    """One coroutine, and the answer that another thread waits for."""
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.task: asyncio.Task[None] | None = None
+        self._work = work
+
+    async def run(self) -> None:
+        try:
+            result = await self._work
+        except asyncio.CancelledError:
+            self.answer.set_exception(EngineError("the client was closed during the call"))
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(result)
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def refuse(self) -> None:
+        self._work.close()
+        self.answer.set_exception(UsageError("this client is closed"))
+
+
+class Portal:
+    """Runs coroutines for callers that are not asynchronous, from any number of threads.
+
+    The thread starts with the first call and is a daemon: :meth:`close` ends what runs in it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._stop: asyncio.Event | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the portal's thread and return what it returns.
+
+        An exception of this thread's own, such as KeyboardInterrupt, cancels the coroutine,
+        waits until that has cleaned up, at most 30 s, and goes on. Raises :class:`UsageError`
+        after :meth:`close`, after a fork, and in the portal's own thread.
+        """
+        try:
+            loop = self._running_loop()
+        except BaseException:
+            work.close()
+            raise
+        call = _Call(work)
+        loop.call_soon_threadsafe(self._begin, call)
+        try:
+            return call.answer.result()
+        except BaseException:
+            if not call.answer.done():  # a signal has interrupted the wait, not the work
+                loop.call_soon_threadsafe(call.cancel)
+                concurrent.futures.wait([call.answer], timeout=PATIENCE)
+            raise
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine that cleans up, also where :meth:`call` cannot be used.
+
+        After :meth:`close` nothing is left to clean; in the portal's own thread, where garbage
+        collection may call this, the work is only begun.
+        """
+        if self._closed or self._loop is None or self._process != os.getpid():
+            work.close()
+        elif self._thread is threading.current_thread():
+            self._begin(_Call(work))
+        else:
+            self.call(work)
+
+    def close(self) -> None:
+        """Cancel what runs, wait for its end, and end the thread. Idempotent."""
+        with self._lock:
+            self._closed = True
+            thread, loop = self._thread, self._loop
+        if thread is None or loop is None or self._process != os.getpid():
+            return
+        if thread.is_alive():
+            loop.call_soon_threadsafe(self._end_all)
+            thread.join(PATIENCE)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._process != os.getpid():
+            raise UsageError("this client was made before a fork; make a new one in the child")
+        if self._closed:
+            raise UsageError("this client is closed")
+        if self._loop is None:
+            self._open()
+        if self._thread is threading.current_thread():
+            raise UsageError("called from the client's own event loop; use AsyncClient there")
+        assert self._loop is not None
+        return self._loop
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            ready = threading.Event()
+            self._thread = threading.Thread(
+                target=self._run, args=(ready,), name="wherry", daemon=True
+            )
+            self._thread.start()
+            ready.wait()
+
+    def _run(self, ready: threading.Event) -> None:
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._serve(ready))
+            loop.run_until_complete(_end_everything())
+        finally:
+            loop.close()
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._stop = asyncio.Event()
+        async with asyncio.TaskGroup() as self._group:
+            self._loop = asyncio.get_running_loop()
+            ready.set()
+            await self._stop.wait()
+
+    def _end_all(self) -> None:
+        assert self._stop is not None
+        for task in self._calls:
+            task.cancel()
+        self._stop.set()
+
+    def _begin(self, call: _Call[Any]) -> None:
+        if self._group is None or self._stop is None or self._stop.is_set():
+            call.refuse()
+            return
+        task = self._group.create_task(call.run())
+        call.task = task
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+
+async def _end_everything() -> None:
+    """Cancel what no call owns, such as blocks and processes that were never left."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
