@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import BasicAuth, encode_basic_auth, web
-from tests.support.certificates import certificate
 from tests.support.fake_registry import FakeRegistry, fake_registry
 from tests.support.oci_layout import OCI, build_image, build_index, digest_of, noise
+from tests.support.registry_certificate import certificate
 from tests.support.registry_proxy import serving
 
 from wherry.errors import (
