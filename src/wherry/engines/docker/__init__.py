@@ -1,0 +1,1 @@
+"""An engine on any Docker Engine API: unix, tcp, TLS or ssh."""

@@ -1,0 +1,153 @@
+"""One container from its creation to its removal, in the order the engine's races demand.
+
+Create, put the files in, attach, wait for the next exit, and only then start: attached later,
+the first output is lost or comes from a log; waited for later, a fast container has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from wherry.engines.docker.archive import pack
+from wherry.engines.docker.complaint import start_error
+from wherry.engines.docker.container import DockerContainer
+from wherry.engines.docker.failures import Refused
+from wherry.engines.docker.layout import Layout, files_of
+from wherry.engines.docker.options import create_body
+from wherry.engines.docker.owner import container_name
+from wherry.errors import EngineError, ImageNotFound, Unsupported, UsageError
+
+if TYPE_CHECKING:
+    from wherry.engines.docker.client import DockerClient, Response
+    from wherry.engines.docker.options import Profile
+    from wherry.models import File, Invocation
+
+_ATTACH = {"stream": True, "stdin": True, "stdout": True, "stderr": True}
+_REMOVE_SECONDS = 60.0
+_log = logging.getLogger(__name__)
+
+
+class Call:
+    """The container of one invocation; :meth:`remove` it whatever happens."""
+
+    def __init__(self, client: DockerClient, invocation: Invocation, *, profile: Profile) -> None:
+        """Raise UsageError or Unsupported for what the function cannot have."""
+        self.invocation = invocation
+        self.name = container_name(invocation.id)
+        """By which it is found and removed, even when the answer to its creation was lost."""
+        self._client = client
+        self._body = create_body(invocation, profile=profile)
+        self._layout = Layout.of(invocation.function)
+        self._creating: asyncio.Task[None] | None = None
+
+    async def create(self) -> None:
+        """Create the container and put its files in; raises ImageNotFound without its image."""
+        self._creating = asyncio.create_task(self._create())
+        await asyncio.shield(self._creating)
+        files: dict[str, list[File]] = {}
+        for file in files_of(self.invocation.function):
+            files.setdefault(self._layout.base(file.target), []).append(file)
+        for base, inside in files.items():
+            await self._put(base, inside)
+
+    async def start(self) -> DockerContainer:
+        """Attach, wait for its end, and start it."""
+        base = f"/containers/{self.name}"
+        attach = await self._client.request("POST", f"{base}/attach", query=_ATTACH, upgrade=True)
+        stream = await self._client.hijack(attach)
+        try:
+            waiting = await self._wait(base)
+        except BaseException:
+            stream[0].close()
+            raise
+        container = DockerContainer(
+            self.invocation.id, self._client, name=self.name, stream=stream, waiting=waiting
+        )
+        try:
+            await self._client.call("POST", f"{base}/start")
+        except BaseException as error:
+            await container.close()
+            if isinstance(error, Refused) and (failure := start_error(error.reason)):
+                raise failure from error
+            raise
+        return container
+
+    async def remove(self) -> None:
+        """Kill and remove the container, in bounded time; what fails is logged, for the reaper."""
+        if self._creating is None:
+            return
+        try:
+            async with asyncio.timeout(_REMOVE_SECONDS):
+                if await self._may_exist():
+                    await self._remove()
+        except (EngineError, TimeoutError) as error:
+            _log.warning(
+                "a container could not be removed",
+                extra={"container": self.name, "reason": str(error) or "no answer in time"},
+            )
+
+    async def _create(self) -> None:
+        query = {"name": self.name, "platform": self.invocation.function.platform}
+        try:
+            await self._client.call("POST", "/containers/create", query=query, data=self._body)
+        except Refused as error:
+            raise self._create_error(error) from error
+
+    def _create_error(self, error: Refused) -> Exception:
+        image = self.invocation.function.image
+        if error.status == 404 and "image" in error.reason.lower():
+            return ImageNotFound(
+                f"engine {self._client.address} has no image {image!r}: {error.reason}"
+            )
+        if "storage-opt" in error.reason:
+            return Unsupported(
+                f"limits.tmp: this engine's storage cannot bound what is written ({error.reason}); "
+                "with read_only=True it can be kept"
+            )
+        if error.status == 400:
+            function = self.invocation.function.name
+            return UsageError(f"function {function!r} is not what the engine takes: {error.reason}")
+        return error
+
+    async def _put(self, base: str, files: list[File]) -> None:
+        scratch = base in ("/tmp", "/run")  # noqa: S108 - inside the container
+        request = await self._client.request(
+            "PUT",
+            f"/containers/{self.name}/archive",
+            query={"path": base},
+            body=pack(files, base=base, open_base=scratch),
+            headers={"Content-Type": "application/x-tar"},
+        )
+        async with self._client.open(request) as response:
+            await response.read()
+
+    async def _wait(self, base: str) -> Response:
+        query = {"condition": "next-exit"}
+        request = await self._client.request("POST", f"{base}/wait", query=query)
+        return await self._client.send(request)
+
+    async def _may_exist(self) -> bool:
+        """Wait for a creation under way: removed before it is done, the container would stay."""
+        assert self._creating
+        await asyncio.wait([self._creating])
+        error = None if self._creating.cancelled() else self._creating.exception()
+        return error is None or (isinstance(error, EngineError) and not isinstance(error, Refused))
+
+    async def _remove(self) -> None:
+        path, query = f"/containers/{self.name}", {"force": True, "v": True}
+        try:
+            await self._client.call("DELETE", path, query=query)
+        except Refused as error:
+            if error.status == 409:  # somebody else removes it: wait until it is gone
+                await self._gone(path)
+            elif error.status != 404:
+                raise
+
+    async def _gone(self, path: str) -> None:
+        try:
+            await self._client.call("POST", f"{path}/wait", query={"condition": "removed"})
+        except Refused as error:
+            if error.status != 404:
+                raise

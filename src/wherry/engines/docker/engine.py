@@ -1,0 +1,192 @@
+"""The Docker engine: a fresh container per call, on any Engine API from Docker 20.10 on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
+
+from wherry.engines.closing import finish
+from wherry.engines.docker import reaper
+from wherry.engines.docker.address import parse_spec
+from wherry.engines.docker.archive import unpack
+from wherry.engines.docker.call import Call
+from wherry.engines.docker.client import DockerClient
+from wherry.engines.docker.context import address_from_environment
+from wherry.engines.docker.failures import Refused, failing
+from wherry.engines.docker.images import PullProgress, pull
+from wherry.engines.docker.management import Management
+from wherry.engines.docker.options import Profile, check
+from wherry.errors import EngineUnavailable, ImageNotFound
+from wherry.images.credentials import StoredCredentials, default_files
+from wherry.images.flights import Flights
+
+if TYPE_CHECKING:
+    from wherry.engines.base import Stdin
+    from wherry.engines.docker.address import Address
+    from wherry.engines.docker.container import DockerContainer
+    from wherry.images.credentials import CredentialSource
+    from wherry.models import Function, Invocation
+
+VARIABLES = (
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
+    "HOME",
+    "XDG_CONFIG_HOME",
+)
+_STARTS_AT_ONCE = 16
+_PULLS = Flights[None]()
+_CREATES = 3
+
+
+class DockerEngine:
+    """Implements :class:`wherry.engines.base.Engine` on a Docker engine, near or far."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        profile: Profile | None = None,
+        credentials: CredentialSource | None = None,
+        progress: Callable[[str, PullProgress], None] | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        """``timeout`` in seconds bounds every exchange but the call itself.
+
+        ``progress`` is told how far the pull of an image is, by its name.
+        """
+        self.client = DockerClient(address, timeout=timeout)
+        self.management = Management(self.client)
+        self.profile = profile or Profile()
+        self._credentials = credentials or StoredCredentials(())
+        self._progress = progress
+        self._running: set[DockerContainer] = set()
+        # An engine starts a few containers in a second, however many are asked for. Waiting here
+        # rather than there keeps its answers within the time limit.
+        self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._closed = False
+
+    @classmethod
+    def connect(cls, spec: str, *, environment: Mapping[str, str] | None = None) -> Self:
+        """Make the engine an address names; nothing is connected yet.
+
+        ``docker:`` is the one the docker command would use. Raises UsageError.
+        """
+        from wherry import config
+
+        if environment is None:
+            environment = config.inherited(*VARIABLES)
+        address = parse_spec(spec) or address_from_environment(environment)
+        return cls(
+            address, credentials=StoredCredentials(default_files(config.settings(environment)))
+        )
+
+    async def prepare(self, function: Function) -> None:
+        """Check the function, and pull its image when its policy says so."""
+        self._check_open()
+        check(function)
+        if function.pull == "always" or not await self._has_image(function.image):
+            await self._pull(function)
+
+    @asynccontextmanager
+    async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[DockerContainer]:
+        """Start a fresh container; see :class:`wherry.engines.base.Engine`."""
+        self._check_open()
+        call = Call(self.client, invocation, profile=self.profile)
+        container: DockerContainer | None = None
+        try:
+            async with self._starts:
+                await self._create(call)
+                container = await call.start()
+            self._running.add(container)
+            container.feed(stdin)
+            yield container
+        except BaseException:
+            await finish(self._end(call, container))
+            raise
+        await finish(self._end(call, container))
+        if container and (error := container.take_source_error()):
+            raise error
+
+    async def reap(self) -> list[str]:
+        """Remove the containers of callers on this host that have ended; returns their names."""
+        return await reaper.reap(self.client)
+
+    async def aclose(self) -> None:
+        """Kill what still runs and drop the connections. Idempotent."""
+        self._closed = True
+        await asyncio.gather(*(container.kill() for container in tuple(self._running)))
+        await self.client.aclose()
+
+    async def _create(self, call: Call) -> None:
+        """Create; an image removed between its pull and the create is pulled again."""
+        function = call.invocation.function
+        if function.pull == "always":
+            await self._pull(function)
+        for attempt in range(_CREATES):
+            try:
+                await call.create()
+            except ImageNotFound:
+                if function.pull == "never" or attempt == _CREATES - 1:
+                    raise
+                await self._pull(function)
+            else:
+                return
+
+    async def _has_image(self, image: str) -> bool:
+        try:
+            await self.client.call("GET", f"/images/{image}/json")
+        except Refused as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+    async def _pull(self, function: Function) -> None:
+        if function.pull == "never":
+            raise ImageNotFound(
+                f"engine {self.client.address} has no image {function.image!r}, and pull is 'never'"
+            )
+        key = (id(self), function.image, function.platform)
+        await _PULLS.join(key, lambda: self._pull_now(function))
+
+    async def _pull_now(self, function: Function) -> None:
+        steps = pull(
+            self.client,
+            function.image,
+            credentials=self._credentials,
+            platform=function.platform,
+        )
+        async for step in steps:
+            if self._progress is not None:
+                self._progress(function.image, step)
+
+    async def _end(self, call: Call, container: DockerContainer | None) -> None:
+        try:
+            if container is not None:
+                self._running.discard(container)
+                await container.close()
+                if container.finished:
+                    await self._collect(call)
+        finally:
+            await call.remove()
+
+    async def _collect(self, call: Call) -> None:
+        for collect in call.invocation.function.collect:
+            path = f"/containers/{call.name}/archive"
+            request = await self.client.request("GET", path, query={"path": collect.path})
+            try:
+                async with self.client.open(request) as response:
+                    with failing(f"collecting {collect.path!r}", address=self.client.address):
+                        await unpack(response.stream(), collect)
+            except Refused as error:
+                if error.status != 404:  # what the program did not make is no error
+                    raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineUnavailable(f"engine {self.client.address} is closed")
