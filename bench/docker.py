@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+import pytest
 from bench.harness import Missing
+from tests.support.dockerd import running_dockerd
+from tests.support.require import require
 
 
 @dataclass(frozen=True, slots=True)
 class Docker:
-    """The docker command of one engine."""
+    """The docker command of one engine, which has the image ``busybox``."""
 
     command: tuple[str, ...]
 
@@ -23,20 +23,17 @@ class Docker:
         """Return a ``docker run`` that is like a call: stdin fed, removed in the end."""
         return [*self.command, "run", "--rm", "-i", *arguments]
 
-    def load(self, archive: Path, name: str) -> None:
-        """Make an image of a root file system."""
-        change = ["--change", 'CMD ["sh"]']
-        command = [*self.command, "import", *change, str(archive), name]
-        subprocess.run(command, check=True, capture_output=True)
-
 
 @asynccontextmanager
-async def private_engine(directory: Path) -> AsyncIterator[Docker]:
-    """Start an engine in its own network namespace, with its own data, and end it again."""
-    for program in ("dockerd", "docker"):
-        if shutil.which(program) is None:
-            raise Missing(f"{program} is not installed (Debian: docker.io)")
-    if os.geteuid() != 0:
-        raise Missing("a private Docker engine needs root")
-    raise Missing(f"no way yet to start a private Docker engine in {directory}")
-    yield
+async def private_engine() -> AsyncIterator[Docker]:
+    """Start an engine in namespaces of its own, with its own data, and end it again."""
+    running = running_dockerd()
+    try:
+        client = require("docker")
+        daemon = await asyncio.to_thread(running.__enter__)
+    except (pytest.skip.Exception, pytest.fail.Exception) as error:
+        raise Missing(str(error)) from error
+    try:
+        yield Docker((client, "--host", f"unix://{daemon.socket}"))
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)

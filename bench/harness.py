@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -60,6 +61,8 @@ class Row(Generic[Place]):
     runs: int = 15
     warm_up: int = 2
     """Turns that are not counted."""
+    calm: float = 0.0
+    """Seconds before each measurement, so that nobody pays for what the other one left to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,23 +135,26 @@ async def take_turns(
     *,
     runs: int,
     warm_up: int,
+    calm: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     most_seconds: float = MOST_SECONDS,
 ) -> Samples:
     """Measure ours, theirs, ours, theirs, …; fewer than ``runs`` turns once time is up."""
     for _ in range(warm_up):
-        await _turn(sides)
+        await _turn(sides, calm)
     ours: list[float] = []
     theirs: list[float] = []
     deadline = clock() + most_seconds
     while len(ours) < runs and (len(ours) < FEWEST or clock() < deadline):
-        mine, rival = await _turn(sides)
+        mine, rival = await _turn(sides, calm)
         ours.append(mine)
         if rival is not None:
             theirs.append(rival)
     return Samples(tuple(ours), tuple(theirs))
 
 
-async def _turn(sides: Sides) -> tuple[float, float | None]:
+async def _turn(sides: Sides, calm: float) -> tuple[float, float | None]:
+    await asyncio.sleep(calm)
     ours = await sides.ours()
+    await asyncio.sleep(calm)
     return ours, None if sides.theirs is None else await sides.theirs()

@@ -89,6 +89,4 @@ class Place:
         return await self._stack.enter_async_context(AsyncClient(await self.engine()))
 
     async def _docker(self) -> Docker:
-        docker = await self._stack.enter_async_context(private_engine(self.directory))
-        await asyncio.to_thread(docker.load, await self.archive(), IMAGE)
-        return docker
+        return await self._stack.enter_async_context(private_engine())

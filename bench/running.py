@@ -14,7 +14,7 @@ async def run_row(row: Row[Place], place: Place, *, runs: int | None = None) -> 
         row = replace(row, runs=runs)
     try:
         async with row.sides(place) as sides:
-            samples = await take_turns(sides, runs=row.runs, warm_up=row.warm_up)
+            samples = await take_turns(sides, runs=row.runs, warm_up=row.warm_up, calm=row.calm)
     except Missing as error:
         return Outcome(row=row, note=str(error))
     except Exception as error:  # noqa: BLE001 - said in the table, and the run goes on

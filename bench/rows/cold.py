@@ -89,6 +89,7 @@ ROWS = (
         sides=against_docker,
         runs=21,
         warm_up=3,
+        calm=0.2,
     ),
     Row(
         name="cold call, library, vs sandbox",
@@ -100,5 +101,6 @@ ROWS = (
         sides=against_bubblewrap,
         runs=101,
         warm_up=10,
+        calm=0.01,
     ),
 )

@@ -39,5 +39,6 @@ ROWS = (
         wanted=Bound("<=", 0.3),
         sides=against_docker,
         runs=15,
+        calm=0.2,
     ),
 )

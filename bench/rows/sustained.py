@@ -65,5 +65,6 @@ ROWS = (
         sides=against_docker,
         runs=5,
         warm_up=1,
+        calm=1.0,
     ),
 )
