@@ -22,7 +22,6 @@ async def finish(cleaning: Coroutine[Any, Any, None]) -> None:
                 raise
             cancelled = error
     if cancelled is not None:
-        if (error := task.exception()) is not None:
-            cancelled.__context__ = error
+        cancelled.__context__ = task.exception() or cancelled.__context__
         raise cancelled
     task.result()
