@@ -9,9 +9,9 @@ Importing this module does nothing: each name is loaded when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from wherry._version import __version__
+
+TYPE_CHECKING = False  # typing's own takes longer to import than all the rest
 
 if TYPE_CHECKING:
     from wherry.client import AsyncClient, BoundFunction

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +50,7 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
         engine=environ.get("WHERRY_ENGINE") or DEFAULT_ENGINE,
         data_dir=path("WHERRY_DATA_DIR", data if os.geteuid() else Path("/var/lib/wherry")),
         config_dir=path("WHERRY_CONFIG_DIR", config / "wherry"),
-        runtime_dir=_runtime_dir(environ.get("XDG_RUNTIME_DIR")),
+        runtime_dir=_runtime_dir(environ),
         insecure_registries=tuple(host.strip() for host in registries if host.strip()),
         docker_host=environ.get("DOCKER_HOST") or None,
         docker_tls_verify=bool(environ.get("DOCKER_TLS_VERIFY")),
@@ -70,7 +69,7 @@ def inherited(*names: str, environ: Mapping[str, str] = os.environ) -> dict[str,
     return {name: environ[name] for name in names if name in environ}
 
 
-def _runtime_dir(runtime: str | None) -> Path:
-    if runtime:
+def _runtime_dir(environ: Mapping[str, str]) -> Path:
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
         return Path(runtime) / "wherry"
-    return Path(tempfile.gettempdir()) / f"wherry-{os.getuid()}"
+    return Path(environ.get("TMPDIR") or "/tmp") / f"wherry-{os.getuid()}"  # noqa: S108

@@ -38,6 +38,8 @@ class Harness:
     image: str = "busybox"
     patience: float = 15.0
     """Seconds after which a test of the contract has failed, so that nothing hangs."""
+    timeout: float = 0.4
+    """Seconds in which this engine has started a container for certain."""
     in_flight: int = 4 * 1024 * 1024
     """Bytes that may be on their way in one direction: kernel, daemon and engine together."""
     at_once: int = 200

@@ -46,6 +46,7 @@ def harness_of(engine: MemoryEngine, *, patience: float = 15.0) -> Harness:
         cut=cut,
         unavailable=unavailable,
         patience=patience,
+        timeout=0.05,
         in_flight=256 * 1024,
     )
 

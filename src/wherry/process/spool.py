@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from typing import IO
 
@@ -20,10 +19,10 @@ class Spool:
     """
 
     def __init__(self, limit: int = IN_MEMORY) -> None:
+        self._file: IO[bytes] | None = None
         self.limit = limit
         self._chunks: deque[bytes] = deque()
         self._in_memory = 0
-        self._file: IO[bytes] | None = None
         self._in_file = 0
         self._read_at = 0
 
@@ -37,7 +36,9 @@ class Spool:
             self._in_memory += len(data)
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="wherry-")  # noqa: SIM115 - see close()
+            import tempfile
+
+            self._file = tempfile.TemporaryFile(prefix="wherry-")  # noqa: SIM115 - see __del__
         self._file.seek(0, 2)
         self._file.write(data)
         self._in_file += len(data)
@@ -59,10 +60,6 @@ class Spool:
             self._read_at = 0
         return data
 
-    def close(self) -> None:
-        """Forget everything."""
-        self._chunks.clear()
-        self._in_memory = self._in_file = 0
+    def __del__(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._file = None
