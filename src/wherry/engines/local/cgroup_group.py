@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 PREFIX = "wherry-container-"
 """What the names of our groups begin with; nothing else is ever touched."""
 
+_LETTING_GO = (0.0002, 0.0005, 0.001)
+"""Seconds: a process that has ended is its group's until the scheduler has switched it out, a
+moment after its parent can have noticed. Of this moment no kernel tells."""
+
 _PASSES = 64
 """Rounds of signals before we say that a group fills faster than it can be killed."""
 
@@ -99,8 +103,11 @@ class Group(ABC):
 
         Raises :class:`EngineError` when it is still there after `timeout` seconds.
         """
-        if not self.remove_now():
-            await asyncio.to_thread(self.end, timeout=timeout)
+        for pause in _LETTING_GO:
+            if self.remove_now():
+                return
+            await asyncio.sleep(pause)
+        await asyncio.to_thread(self.end, timeout=timeout)
 
     def end(self, *, timeout: float = 5.0) -> None:
         """Do what :meth:`remove` does, blocking."""

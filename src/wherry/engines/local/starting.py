@@ -175,7 +175,7 @@ def _launch(order: _Order, fds: dict[str, int]) -> int:
         words += ["--json-status-fd", str(fds["status"])]
         if "hold" in fds:
             words += ["--block-fd", str(fds["hold"])]
-        packed = b"\0".join(os.fsencode(word) for word in words) + b"\0"
+        packed = os.fsencode("\0".join(words)) + b"\0"
         listed = descriptors.add(pipes.in_memory("arguments", packed))
         extra = [fd for name, fd in fds.items() if name in ("status", "hold")]
         return spawn(
