@@ -1,1 +1,21 @@
-"""The command line: one file per subcommand."""
+"""The command line: one file per subcommand.
+
+Exit codes: the function's own; 124 when its timeout ended it; 125 our failure, 126 a program
+that cannot be executed, 127 one that the image does not have, 2 a command that cannot be right.
+A signal that ended the function because we were sent it ends us too, by that signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``wherry`` command and return its exit code; ``argv`` is without the program."""
+    import sys
+
+    from wherry.cli import ending, program, standard
+
+    standard.reserve()
+    words = list(sys.argv[1:] if argv is None else argv)
+    return ending.guarded(lambda: program.dispatch(words), name="wherry")

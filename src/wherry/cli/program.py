@@ -1,0 +1,50 @@
+"""Which subcommand it is, and the help of the whole: nothing of the other subcommands loads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wherry.cli.groups import Group
+
+ROOT = Group(
+    "wherry",
+    package="wherry.cli",
+    text="Call any container image as a function: bytes in, bytes out, an exit code, "
+    "and it is gone. No daemon, no root.",
+    usage="wherry run [OPTIONS] IMAGE [ARG…]",
+    examples=(
+        "echo hello | wherry run busybox tr a-z A-Z",
+        'wherry run -v "$PWD:/data:ro" -m 512m python:3.12 python /data/report.py > report.html',
+        "ls *.png | wherry map -P 4 --out-dir small --suffix .jpg magick convert - jpg:-",
+    ),
+    commands={
+        "Calls": {
+            "run": "Call an image as a function",
+            "map": "Call an image once for each file of a list",
+        },
+        "Running containers": {
+            "ps": "List the containers that run now",
+            "kill": "Send a signal to containers: SIGKILL, unless told otherwise",
+            "reap": "End what crashed callers have left behind",
+        },
+        "Images": {
+            "image": "List, pull, make, save and remove images",
+            "login": "Log in to a registry",
+            "logout": "Forget the login to a registry",
+        },
+        "This machine": {
+            "doctor": "Say what this machine can do, and how to get the rest",
+            "version": "Show the version of wherry and of what it uses",
+            "completion": "Print a completion script for bash, zsh or fish",
+        },
+    },
+    groups=frozenset({"image"}),
+    hidden=frozenset({"complete"}),
+)
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Run the subcommand that the words name, and return its exit code."""
+    if words[:1] == ["--version"]:
+        words = ["version", *words[1:]]
+    return ROOT.dispatch(words)
