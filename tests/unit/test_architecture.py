@@ -164,6 +164,10 @@ def public_functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.Asy
             yield from public_functions(node.body)
 
 
+def none(found: list[str]) -> None:
+    assert not found, "\n" + "\n".join(found)
+
+
 def text_files() -> Iterator[Path]:
     for folder in ("src", "tests", "bench", "docs", "examples", "scripts", ".ci"):
         for path in (ROOT / folder).rglob("*"):
@@ -174,25 +178,25 @@ def text_files() -> Iterator[Path]:
 
 
 def test_imports_point_down_only() -> None:
-    assert [line for path in MODULES for line in wrong_arrows(path)] == []
+    none([line for path in MODULES for line in wrong_arrows(path)])
 
 
 def test_only_config_reads_the_environment() -> None:
     names = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv"}
-    assert scan(lambda tree: reads(tree, names), allowed=READS_ENVIRONMENT) == []
+    none(scan(lambda tree: reads(tree, names), allowed=READS_ENVIRONMENT))
 
 
 def test_only_the_command_line_prints_or_exits() -> None:
     plain = {"print", "exit", "quit", "input", "SystemExit"}
     dotted = {"sys.exit", "sys.stdout", "sys.stderr"}
-    assert scan(lambda tree: calls(tree, plain), allowed=PRINTS_OR_EXITS) == []
-    assert scan(lambda tree: reads(tree, dotted), allowed=PRINTS_OR_EXITS) == []
+    none(scan(lambda tree: calls(tree, plain), allowed=PRINTS_OR_EXITS))
+    none(scan(lambda tree: reads(tree, dotted), allowed=PRINTS_OR_EXITS))
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
     files = [*MODULES, *(p for d in ("tests", "bench") for p in (ROOT / d).rglob("*.py"))]
-    long = {str(p.relative_to(ROOT)): n for p in files if (n := p.read_text().count("\n")) > 400}
-    assert long == {}
+    lines = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in files}
+    none([f"{path}: {count} lines" for path, count in lines.items() if count > 400])
 
 
 def test_public_functions_take_at_most_two_positional_parameters() -> None:
@@ -202,7 +206,7 @@ def test_public_functions_take_at_most_two_positional_parameters() -> None:
         for function in public_functions(ast.parse(path.read_text()).body)
         if positionals(function) > 2
     ]
-    assert many == []
+    none(many)
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:
@@ -214,7 +218,7 @@ def test_no_file_names_a_path_of_one_machine() -> None:
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
         if pattern.search(line)
     ]
-    assert hits == []
+    none(hits)
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-dev.txt"])
