@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Limits,
         Mount,
         Output,
+        Ready,
         Result,
         Secret,
     )
@@ -87,6 +88,7 @@ _PLACES = {
         "Limits",
         "Mount",
         "Output",
+        "Ready",
         "Result",
         "Secret",
     ),
@@ -132,6 +134,7 @@ __all__ = [
     "Process",
     "ProgramNotExecutable",
     "ProgramNotFound",
+    "Ready",
     "RegistryError",
     "Result",
     "Secret",

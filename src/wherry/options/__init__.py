@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypedDict, cast
 
-from wherry.models import Collect, File, Function, Mount, Network, PullPolicy, Secret
+from wherry.models import Collect, File, Function, Mount, Network, PullPolicy, Ready, Secret
 from wherry.names import nearest
 from wherry.options.environment import labels, variables
 from wherry.options.fields import FIELDS, LIMITS, image_name, words
@@ -61,6 +61,8 @@ class Options(TypedDict, total=False):
     platform: str
     concurrency: int
     """Calls of this function that run at one time."""
+    ready: Ready | int
+    """Containers kept ready: how, or how many at least."""
 
 
 def build_function(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from wherry.errors import UsageError
-from wherry.models import Collect, File, Network, PullPolicy, Secret
+from wherry.models import Collect, File, Network, PullPolicy, Ready, Secret
 from wherry.names import nearest
 from wherry.units import parse_duration, parse_size
 
@@ -80,6 +80,13 @@ def _timeout(given: Any) -> float:  # noqa: ANN401 - parse_duration says what is
     if seconds == 0:
         raise UsageError("timeout: 0 leaves no time; leave it out for no limit")
     return seconds
+
+
+def _ready(given: object) -> Ready:
+    if isinstance(given, Ready):
+        return given
+    count = _whole(given, name="ready")
+    return Ready(min=count, max=max(count, Ready().max))
 
 
 def _user(given: object) -> str:
@@ -177,6 +184,7 @@ FIELDS: dict[str, Parse] = {
     "pull": partial(_one_of, name="pull", known=get_args(PullPolicy)),
     "platform": partial(_text, name="platform"),
     "concurrency": partial(_whole, name="concurrency"),
+    "ready": _ready,
 }
 """Option to the way it is read; the field of :class:`Function` has the option's name."""
 
