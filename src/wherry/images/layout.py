@@ -51,7 +51,7 @@ class Layout:
             for path in (self.root, self.rootfs):
                 path.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._restrict(path)
-            for path in (self.records, self.partial, self._locks):
+            for path in (self.root / "blobs", self.records, self.partial, self._locks):
                 path.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise EngineUnavailable(
