@@ -23,7 +23,7 @@ class Options(TypedDict, total=False):
 
     name: str
     """What the function is called in records and limits; otherwise the image's last part."""
-    env: Mapping[str, str] | Iterable[str]
+    env: Mapping[str, str] | Sequence[str]
     """A mapping, or ``NAME=value``; ``NAME`` alone takes the value from our environment."""
     env_file: StrPath | Iterable[StrPath]
     """Files of ``NAME=value`` lines; what ``env`` says goes first."""
@@ -36,13 +36,13 @@ class Options(TypedDict, total=False):
     mounts: Iterable[Mount | str]
     """Mounts, or what docker's ``--mount`` and ``--volume`` take: such a text is writable
     unless it says ``readonly`` or ends in ``:ro``."""
-    tmpfs: Mapping[str, int | str | None] | Iterable[str]
+    tmpfs: Mapping[str, int | str | None] | Sequence[str]
     """Target to size, or ``/target:size=64m``."""
-    secrets: Mapping[str, StrPath | bytes | Secret] | Iterable[Secret]
+    secrets: Mapping[str, StrPath | bytes | Secret] | Sequence[Secret]
     """Name to a path on this host, or to the value as bytes."""
-    files: Mapping[str, StrPath | bytes | File] | Iterable[File]
+    files: Mapping[str, StrPath | bytes | File] | Sequence[File]
     """Target to a path on this host, or to the content as bytes."""
-    collect: Mapping[str, StrPath | Collect] | Iterable[Collect]
+    collect: Mapping[str, StrPath | Collect] | Sequence[Collect]
     """Path inside to the directory on this host that it is copied into."""
     memory: int | str
     """Bytes, or as in ``512m``."""
@@ -55,7 +55,7 @@ class Options(TypedDict, total=False):
     stdout_limit: int | str
     """Bytes of stdout, after which the call is ended."""
     read_only: bool
-    labels: Mapping[str, str] | Iterable[str]
+    labels: Mapping[str, str] | Sequence[str]
     stop_signal: str | int
     pull: PullPolicy
     platform: str
