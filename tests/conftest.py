@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.dockerd import dockerd, dockerd_tls  # noqa: F401 - fixtures of the session
 from tests.support.environment import unwanted
 from tests.support.require import require_root
 

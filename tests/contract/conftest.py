@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.docker_harness import docker_harness
 from tests.support.local_harness import local_harness
 from tests.support.memory_harness import memory_harness
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 ENGINES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Harness]]] = {
     "memory": memory_harness,
     "local": local_harness,
+    "docker/unix": docker_harness("unix"),
+    "docker/tcp": docker_harness("tcp"),
+    "docker/tls": docker_harness("tls"),
 }
 
 
