@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wherry.errors import UsageError
+from wherry.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from wherry.models import Collect
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
 _DEEPEST = 64
+_REFUSED = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
+"""What stands in the way, inside or where it is copied to; anything else is the disk's."""
 
 
 @dataclass(slots=True)
@@ -103,7 +105,8 @@ def collect_all(collects: list[tuple[str, Collect]], upper: int, rootfs: Path) -
     """Copy each (path inside without symlinks, what was asked) to its directory on the host.
 
     A path that the program did not make is no error: nothing comes of it. Raises
-    :class:`UsageError` when it left more than was allowed; what was copied so far stays.
+    :class:`UsageError` when it left more than was allowed, or what cannot be copied there;
+    :class:`EngineError` when the disk fails or is full. What was copied so far stays.
     """
     for path, collect in collects:
         with ExitStack() as stack:
@@ -111,8 +114,10 @@ def collect_all(collects: list[tuple[str, Collect]], upper: int, rootfs: Path) -
             stack.callback(os.close, root)
             try:
                 _collect(path, _Layers([upper, root]), _Budget(collect), stack)
-            except PermissionError as error:
+            except _REFUSED as error:
                 raise UsageError(f"collect {collect.path!r} to {collect.to!r}: {error}") from error
+            except OSError as error:
+                raise EngineError(f"collect {collect.path!r} to {collect.to!r}: {error}") from error
 
 
 def _collect(path: str, layers: _Layers, budget: _Budget, stack: ExitStack) -> None:
