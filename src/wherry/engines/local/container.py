@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from wherry.engines.local.sandbox import Ended, Sandbox
 
 _SIGKILLED = 128 + signals.SIGKILL
+_HARMLESS = frozenset(
+    {signals.SIGCHLD, signals.SIGCONT, signals.SIGURG, signals.SIGWINCH}
+    | {signals.SIGSTOP, signals.SIGTSTP, signals.SIGTTIN, signals.SIGTTOU}
+)
+"""Signals that end no program that has said nothing of them (signal(7))."""
 _READS_IN_A_ROW = 4
 
 
@@ -46,6 +51,7 @@ class LocalContainer:
         self._feeder: Feeder | None = None
         self._stdin: int | None = None
         self._sent: set[int] = set()
+        self._before_its_start: int | None = None
         self._finished = False
         self._reads = 0
 
@@ -74,8 +80,11 @@ class LocalContainer:
         self._sent.add(signal)
         if signal == signals.SIGKILL:
             await self.sandbox.kill()
-        else:
-            self.sandbox.send(signal)
+        elif not self.sandbox.send(signal) and signal not in _HARMLESS:
+            # A program that does not exist yet handles nothing: it ends as by the signal.
+            if self.sandbox.is_running() and self._before_its_start is None:
+                self._before_its_start = signal
+            await self.sandbox.kill()
 
     async def close(self) -> None:
         """End the container if it still runs, and leave nothing of it."""
@@ -139,6 +148,8 @@ class LocalContainer:
         if self._gate is not None and (failure := self._gate.failure()):
             raise failure
         code = ended.exit_code
+        if self._before_its_start is not None and code in (None, _SIGKILLED):
+            return Exit(128 + self._before_its_start, "killed")
         if code is not None and code - 128 in self._sent:
             return Exit(code, "killed")
         if code in (None, _SIGKILLED) and self._group is not None and self._group.oom_killed():
