@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wherry.engines.local import marker, pipes
+from wherry.errors import EngineError
 
 _ENDING = 10.0
 """Seconds the kernel gets to end what was killed, before we say that it did not."""
@@ -70,12 +71,14 @@ class Sandbox:
                 self._reap()
         return self._ended
 
-    def send(self, number: int) -> None:
-        """Send a signal to the program; nothing when it has not started or has ended."""
+    def send(self, number: int) -> bool:
+        """Send a signal to the program; False when there is none: not started yet, or ended."""
         if self._ended is None and (init := self._init_pid_now()) is not None:
             for pid in _children(init):
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
+                    return True
+        return False
 
     async def kill(self) -> None:
         """Kill everything in the sandbox, through its init: the kernel ends the rest with it."""
@@ -95,6 +98,10 @@ class Sandbox:
                     self.release()
                     await self.wait()
                 await self._init_gone()
+        except TimeoutError as error:
+            raise EngineError(
+                f"container {self._id} did not end within {_ENDING:g} s of its kill"
+            ) from error
         finally:
             self.release()
             os.close(self._pidfd)
@@ -124,6 +131,8 @@ class Sandbox:
             os.close(fd)
 
     def _reap(self) -> None:
+        if self._ended is not None:
+            return  # by somebody who only asked whether it runs
         found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
         if found is None:
             return
