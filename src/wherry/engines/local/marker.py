@@ -15,6 +15,8 @@ from pathlib import Path
 
 _PREFIX = "wherry-sandbox "
 _PROC = Path("/proc")
+_EXECVE_PATIENCE = 100
+"""Looks at one process, before it counts as one that has no command line."""
 _ARGUMENTS_READ = 5
 """The marker is argv[0], or an argument of the interpreter that runs ``launcher.py``."""
 
@@ -130,14 +132,25 @@ def start_time(pid: int) -> int | None:
 
 def marker_of(pid: int) -> Marker | None:
     """Return the marker of one process, None when it has none or is no more."""
-    try:
-        words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0", _ARGUMENTS_READ)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
+    words = _command_line(pid).split(b"\0", _ARGUMENTS_READ)
     for word in words[:_ARGUMENTS_READ]:
         if marker := Marker.parse(word.decode(errors="replace")):
             return marker
     return None
+
+
+def _command_line(pid: int) -> bytes:
+    """Read it again while it is empty: for some microseconds of its execve, any program's is."""
+    for _ in range(_EXECVE_PATIENCE):
+        try:
+            if line := (_PROC / str(pid) / "cmdline").read_bytes():
+                return line
+            # Only what has a program will have a command line: no kernel thread, no zombie.
+            (_PROC / str(pid) / "exe").readlink()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return b""
+        os.sched_yield()
+    return b""
 
 
 def sightings() -> Iterator[Sighting]:
