@@ -13,7 +13,8 @@ from pathlib import Path
 from wherry.errors import EngineUnavailable
 
 _NATIVE = Path(__file__).parent / "native"
-_DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ]
+_DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+"""All that can be: what our caller ignores is no concern of a container's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class Launch:
     stderr: int
     keep: Sequence[int]
     """Further descriptors bubblewrap inherits under the same numbers."""
+    compiled: bool = True
+    """Use the compiled launcher, where there is one."""
 
 
 @cache
@@ -60,12 +63,12 @@ def spawn(launch: Launch) -> int:
         str(launch.tmp),
         str(launch.processes),
         "-" if launch.data is None else str(launch.data),
-        ":".join(map(str, launch.cgroups)) or "-",
+        "\n".join(map(str, launch.cgroups)) or "-",
         ",".join(map(str, sorted(launch.keep))) or "-",
         str(launch.program),
         *launch.arguments,
     ]
-    compiled = compiled_launcher()
+    compiled = compiled_launcher() if launch.compiled else None
     if compiled:
         path, argv = str(compiled), [launch.marker, *arguments]
     else:

@@ -35,6 +35,8 @@ class LocalSettings:
     """Host uid and gid to run as; None: whoever we are, which must not be root."""
     insecure_registries: tuple[str, ...] = ()
     defaults: Defaults | None = None
+    compiled_launcher: bool = True
+    """Use the compiled launcher where there is one; else the same steps are done in Python."""
 
     @property
     def images(self) -> Path:

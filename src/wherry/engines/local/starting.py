@@ -193,6 +193,7 @@ def _launch(order: _Order, fds: dict[str, int]) -> int:
                 stdout=fds["stdout"],
                 stderr=fds["stderr"],
                 keep=[*descriptors.numbers, *extra, *order.entry.fds],
+                compiled=place.settings.compiled_launcher,
             )
         )
     finally:

@@ -5,7 +5,7 @@
  * argv[0] is the container's marker and is handed on, so that a reaper finds the sandbox by it.
  *
  *   1. die with the caller, leave its session, default signals, no core dumps;
- *   2. join the cgroups (CGROUPS: ":"-separated cgroup.procs files, or "-");
+ *   2. join the cgroups (CGROUPS: one cgroup.procs file a line, or "-");
  *   3. started by root: become UID:GID, an unprivileged id ("-1": stay who we are);
  *   4. close every descriptor but 0, 1, 2 and FDS (","-separated, or "-");
  *   5. in a user and mount namespace of our own, mount a tmpfs of TMP_BYTES on SCRATCH: the
@@ -69,7 +69,7 @@ join_cgroups (char *paths)
 {
   if (strcmp (paths, "-") == 0)
     return;
-  for (char *path = strtok (paths, ":"); path; path = strtok (NULL, ":"))
+  for (char *path = strtok (paths, "\n"); path; path = strtok (NULL, "\n"))
     write_file (path, "0");
 }
 
@@ -128,7 +128,9 @@ bounded_scratch (const char *scratch, const char *bytes)
   snprintf (text, sizeof text, "%u %u 1", gid, gid);
   write_file ("/proc/self/gid_map", text);
 
-  snprintf (text, sizeof text, "size=%s,mode=0700", bytes);
+  /* A file without content takes a kilobyte of the kernel's memory, and no page. */
+  unsigned long long inodes = strtoull (bytes, NULL, 10) / 4096 + 1024;
+  snprintf (text, sizeof text, "size=%s,nr_inodes=%llu,mode=0700", bytes, inodes);
   if (mount ("wherry", scratch, "tmpfs", MS_NODEV | MS_NOSUID, text) != 0)
     die (scratch);
   umask (0);

@@ -63,7 +63,8 @@ def _bounded_scratch(scratch: str, size: str) -> None:
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
     _write("/proc/self/gid_map", f"{gid} {gid} 1")
-    options = f"size={size},mode=0700".encode()
+    inodes = int(size) // 4096 + 1024
+    options = f"size={size},nr_inodes={inodes},mode=0700".encode()
     _call("mount", b"wherry", os.fsencode(scratch), b"tmpfs", _MS_NODEV | _MS_NOSUID, options)
     os.chdir(scratch)
     os.umask(0)
@@ -94,7 +95,7 @@ def _main(marker: str, argv: list[str]) -> None:
     _die_with_parent(int(parent))
     os.setsid()
     _write("/proc/self/oom_score_adj", "500")
-    for path in [] if cgroups == "-" else cgroups.split(":"):
+    for path in [] if cgroups == "-" else cgroups.split("\n"):
         _write(path, "0")
     _become(int(uid), int(gid))
     _close_other_descriptors(keep)
@@ -104,6 +105,9 @@ def _main(marker: str, argv: list[str]) -> None:
     _limit(resource.RLIMIT_NOFILE, "65536")
     _limit(resource.RLIMIT_NPROC, processes)
     _limit(resource.RLIMIT_DATA, data)
+    # Python ignores these (and no other signal); the program must not.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     _die_with_parent(int(parent))
     os.execv(program, [marker, *args])  # noqa: S606 - no shell is what we want
 
