@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal as signals
 import traceback
 from collections import deque
@@ -35,6 +36,7 @@ class MemoryContainer:
         self._exit: Exit | None = None
         self._fatal: Exit | None = None
         self._failure: BaseException | None = None
+        self._untold: BaseException | None = None
         self._program = program
         self._task: asyncio.Task[None] | None = None
         self._feeder: asyncio.Task[None] | None = None
@@ -96,6 +98,11 @@ class MemoryContainer:
         if isinstance(self._failure, StartError):
             raise self._failure
 
+    @property
+    def source_error(self) -> BaseException | None:
+        """What the source raised while the program ran, if no reader was told."""
+        return self._untold
+
     def release(self) -> None:
         """Stop whatever still runs, because the caller has left the block."""
         for task in (self._task, self._feeder):
@@ -110,6 +117,7 @@ class MemoryContainer:
 
     def _last(self) -> Exit:
         if self._failure is not None:
+            self._untold = None
             raise self._failure
         if self._exit is None:
             raise EngineError(f"container {self.id} ended without an exit")
@@ -136,7 +144,8 @@ class MemoryContainer:
         except MemoryError:
             return Exit(128 + signals.SIGKILL, "oom")
         except Exception:  # noqa: BLE001 - a program that crashes, as Python reports it
-            await self.call.stderr.write(traceback.format_exc().encode())
+            with contextlib.suppress(BrokenPipeError):
+                await self.call.stderr.write(traceback.format_exc().encode())
             return Exit(1)
 
     def _close(self) -> None:
@@ -159,7 +168,7 @@ class MemoryContainer:
         try:
             await streams.close(source)
         except Exception as error:  # noqa: BLE001 - the source's, so it comes out as itself
-            self.fail(error)
+            self._fail_source(error)
 
     async def _feed_one(self, source: AsyncIterator[bytes]) -> bool:
         try:
@@ -170,13 +179,18 @@ class MemoryContainer:
         except (Exception, asyncio.CancelledError) as error:
             if _being_cancelled():
                 raise
-            self.fail(error)
+            self._fail_source(error)
             return False
         try:
             await self.call.stdin.write(chunk)
         except BrokenPipeError:  # the program has closed its stdin: nothing more is pulled
             return False
         return True
+
+    def _fail_source(self, error: BaseException) -> None:
+        if not self._ended.is_set():
+            self._untold = error
+        self.fail(error)
 
     def _stop(self) -> None:
         if self._task is not None:

@@ -90,6 +90,8 @@ class MemoryEngine:
             container.release()
             await group.__aexit__(None, None, None)
             del self.running[invocation.id]
+        if container.source_error is not None:
+            raise container.source_error
 
     def fail(self, reason: str) -> None:
         """Break: what runs ends with :class:`EngineError`, and nothing starts any more."""
