@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from wherry.images.locks import acquire
+from wherry.images.tree import remove
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -18,26 +20,36 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 @contextmanager
-def written_atomic(
-    path: Path, data: bytes, *, mode: int = 0o600, lock: int | None = None
-) -> Iterator[int]:
-    """Write a small file whole; yields its descriptor, open until the block ends.
+def written_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> Iterator[int]:
+    """Write a small file whole; yields its descriptor, and keeps it locked for the block.
 
-    With ``lock``, an ``fcntl.LOCK_…``, the file is locked before anybody else can see it.
+    The lock says that its writer lives: what is left under a temporary name without one is of
+    a dead process (see :func:`remove_abandoned`).
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    fd = acquire(temporary)
     try:
-        if lock is not None:
-            fcntl.flock(fd, lock)
+        os.fchmod(fd, mode)
         write_all(fd, data)
         os.fsync(fd)
         temporary.rename(path)
         sync_directory(path.parent)
         yield fd
     finally:
-        os.close(fd)
         temporary.unlink(missing_ok=True)
+        os.close(fd)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove a file or tree that nobody has locked: who made it is dead."""
+    try:
+        fd = acquire(path, wait=False, create=False)
+    except (BlockingIOError, FileNotFoundError):
+        return
+    try:
+        remove(str(path))
+    finally:
+        os.close(fd)
 
 
 def sync_directory(path: Path) -> None:

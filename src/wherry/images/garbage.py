@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from wherry.errors import ImageInUse, ImageNotFound, UsageError
 from wherry.images.index import Index, canonical, read_manifest
+from wherry.images.layout import GARBAGE
 from wherry.images.locks import acquire
 from wherry.images.tree import measure
 
@@ -169,7 +170,7 @@ class Garbage:
     def _sweep(self, digests: set[str] | None) -> int | None:
         """Remove those blobs (None: all) that no image uses; None when a pull may need them."""
         try:
-            garbage = acquire(self._layout.lock_of("garbage"), wait=False)
+            garbage = acquire(self._layout.lock_of(GARBAGE), wait=False)
         except BlockingIOError:
             return None
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from wherry.errors import ImageCorrupt, UsageError
 from wherry.images.files import write_atomic, written_atomic
+from wherry.images.layout import REFERENCES
 from wherry.images.locks import locked
 from wherry.images.model import Descriptor, Image, ImageConfig, Manifest
 from wherry.images.reference import Reference
@@ -129,7 +129,7 @@ class Index:
     @contextmanager
     def changing(self) -> Iterator[dict[str, Name]]:
         """Change the names: they are locked for the block, and written at its end."""
-        with locked(self._layout.lock_of("references")):
+        with locked(self._layout.lock_of(REFERENCES)):
             before = self.names()
             names = dict(before)
             yield names
@@ -138,10 +138,10 @@ class Index:
 
     @contextmanager
     def recorded(self, record: Record) -> Iterator[int]:
-        """Write a record; yields its descriptor, locked as a lease is."""
+        """Write a record; yields its descriptor, locked as a lease is, but alone."""
         path = self._layout.record_of(record.image_id)
         data = json.dumps(record.to_json()).encode()
-        with written_atomic(path, data, lock=fcntl.LOCK_SH) as fd:
+        with written_atomic(path, data) as fd:
             yield fd
 
     def _find(self, text: str, names: Mapping[str, Name]) -> Image | None:

@@ -15,18 +15,19 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wherry.errors import EngineUnavailable
+from wherry.images.files import remove_abandoned
 from wherry.images.locks import acquire, is_at, locked
 from wherry.images.model import check_digest
 from wherry.images.tree import remove
 
 _TEMPORARY = ".tmp-"
-_ABANDONED = 60.0
+REFERENCES, GARBAGE = "references", "garbage"
+"""Locks that stay: on all names, and on blobs that belong to no image yet."""
 
 
 class Layout:
@@ -104,16 +105,18 @@ class Layout:
         """Remove what dead processes left: trees half unpacked or half removed, small files."""
         for path in _children(self.rootfs):
             if path.name.startswith(_TEMPORARY):
-                _remove_abandoned(path)
+                remove_abandoned(path)
             elif not (self.records / f"{path.name}.json").exists():
                 self._remove_unrecorded(path)
         for path in _children(self.partial):
             if path.name.startswith("new-"):
-                _remove_abandoned(path)
+                remove_abandoned(path)
         for path in (*_children(self.records), *_children(self.root)):
-            # Written and renamed within moments: only a crash leaves it for so long.
-            if path.name.startswith(".") and path.lstat().st_mtime < time.time() - _ABANDONED:
-                path.unlink(missing_ok=True)
+            if path.name.startswith("."):
+                remove_abandoned(path)
+        for path in _children(self._locks):
+            if path.name not in (REFERENCES, GARBAGE):
+                remove_abandoned(path)
 
     def _remove_unrecorded(self, path: Path) -> None:
         """Remove a tree whose maker died before it wrote the record."""
@@ -145,17 +148,6 @@ class Layout:
             os.chown(path, -1, group)
         if stat.S_IMODE(there.st_mode) != mode:
             path.chmod(mode)
-
-
-def _remove_abandoned(path: Path) -> None:
-    try:
-        fd = acquire(path, wait=False, create=False)
-    except (BlockingIOError, FileNotFoundError):
-        return
-    try:
-        remove(str(path))
-    finally:
-        os.close(fd)
 
 
 def _children(path: Path) -> list[Path]:

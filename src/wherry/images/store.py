@@ -16,7 +16,7 @@ from wherry.images.blobs import BlobStore
 from wherry.images.files import sync_directory, sync_file_system
 from wherry.images.garbage import Garbage, Pruned, Removed, Usage
 from wherry.images.index import Index, Name, Record, canonical, read_json, read_manifest
-from wherry.images.layout import Layout
+from wherry.images.layout import GARBAGE, Layout
 from wherry.images.lease import Lease
 from wherry.images.locks import acquire, locked
 from wherry.images.model import (
@@ -159,7 +159,7 @@ class ImageStore:
     def pulling(self) -> AbstractContextManager[object]:
         """Keep blobs that belong to no image yet from being pruned, for a block."""
         self._prepare()
-        return locked(self._layout.lock_of("garbage"), shared=True)
+        return locked(self._layout.lock_of(GARBAGE), shared=True)
 
     def manifest_of(self, image: Image) -> tuple[bytes, str]:
         """Return the manifest of an image, as it came, and its media type."""
