@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +92,7 @@ class _Layers:
                 found = os.open(name, _DIRECTORY, dir_fd=fd)
             except FileNotFoundError:
                 continue
-            except OSError:
+            except NotADirectoryError:
                 break  # a whiteout, or something else in the place of what lies below
             stack.callback(os.close, found)
             below.fds.append(found)
@@ -101,7 +101,7 @@ class _Layers:
         return below
 
 
-def collect_all(collects: list[tuple[str, Collect]], upper: int, rootfs: Path) -> None:
+def collect_all(collects: Sequence[tuple[str, Collect]], *, upper: int, rootfs: Path) -> None:
     """Copy each (path inside without symlinks, what was asked) to its directory on the host.
 
     A path that the program did not make is no error: nothing comes of it. Raises
@@ -186,6 +186,6 @@ def _is_whiteout(name: str, fd: int) -> bool:
 
 def _is_opaque(fd: int) -> bool:
     try:
-        return os.getxattr(fd, "user.overlay.opaque") in (b"y", b"x")
+        return os.getxattr(fd, "user.overlay.opaque") == b"y"
     except OSError:
         return False

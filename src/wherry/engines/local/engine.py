@@ -22,7 +22,7 @@ from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings, d
 from wherry.engines.local.starting import Entry, Started, start_sandbox
 from wherry.errors import EngineError, ImageNotFound, Unsupported
 from wherry.images.store import ImageStore, Lease
-from wherry.models import Invocation
+from wherry.models import Collect, Invocation
 
 if TYPE_CHECKING:
     from wherry.engines.base import Stdin
@@ -280,9 +280,12 @@ class LocalEngine:
             if started.network is not None:
                 await started.network.aclose()
             if container.finished and started.upper is not None:
-                collects = [(at.path, at.what) for at in planned.collect]
-                rootfs = planned.image.rootfs
-                await asyncio.to_thread(collect_all, collects, started.upper, rootfs)  # type: ignore[arg-type]
+                wanted = [
+                    (at.path, at.what) for at in planned.collect if isinstance(at.what, Collect)
+                ]
+                await asyncio.to_thread(
+                    collect_all, wanted, upper=started.upper, rootfs=planned.image.rootfs
+                )
         finally:
             self._running.discard(container)
             if started.upper is not None:
