@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from wherry.models import Function, Invocation
 
 _log = logging.getLogger(__name__)
+_LETTING_PASS = 0.005
+"""Seconds from a call to the making of the container that replaces its own."""
+
 _PATIENCE = (0.5, 30.0)
 """Seconds after a failure before the next try: the first, and the longest."""
 
@@ -129,9 +132,12 @@ class Berth:
         """Note a call that found its container, which is to be replaced."""
         self.stats.hits += 1
         self.stats.wait += waited
-        if not self._waiting:
+        if self._waiting:
+            # Making one costs a processor what the call itself needs now: let short calls pass.
+            asyncio.get_running_loop().call_later(_LETTING_PASS, self._wake.set)
+        else:
             self._grow()
-        self._wake.set()
+            self._wake.set()
 
     def missed(self, *, waited: float) -> None:
         """Note a call that was made cold: more are needed, unless none that waits would do."""
