@@ -8,12 +8,15 @@
  *
  * A call is: a length (4 bytes, little-endian, at most 4 MiB) of what follows; the number of
  * arguments and of environment strings (4 bytes each); then those strings, each with its NUL.
- * The program is looked for in PATH of the environment given, as execvp does.
+ * The program is looked for in PATH of the environment given, and a file in no known form is
+ * taken for a script of /bin/sh, as in glibc's execvp, with which bubblewrap executes programs.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,7 +31,8 @@
 static int control;
 /* Not touched, not there: these cost a waiting container no memory. */
 static char data[MOST];
-static char *pointers[MOST_STRINGS + 2];
+static char *pointers[MOST_STRINGS + 3];
+static char path[PATH_MAX + NAME_MAX + 2];
 
 static void
 fail (int error)
@@ -73,6 +77,61 @@ strings (char *at, char *end, uint32_t count, char **list)
   return at;
 }
 
+/* There is room for one more before ARGUMENTS. */
+static void
+execute (char *file, char **arguments)
+{
+  char *program = arguments[0];
+  execve (file, arguments, environ);
+  if (errno != ENOEXEC)
+    return;
+  arguments[-1] = "/bin/sh";
+  arguments[0] = file;
+  execve (arguments[-1], arguments - 1, environ);
+  arguments[0] = program;
+}
+
+/* Returns with errno when nothing could be executed. */
+static void
+search (char **arguments)
+{
+  char *program = arguments[0];
+  size_t length = strlen (program);
+  const char *list = getenv ("PATH");
+  int denied = 0;
+
+  errno = length == 0 ? ENOENT : ENAMETOOLONG;
+  if (strchr (program, '/') != NULL)
+    {
+      execute (program, arguments);
+      return;
+    }
+  if (length == 0 || length > NAME_MAX)
+    return;
+  for (const char *at = list ? list : "/bin:/usr/bin"; at != NULL;)
+    {
+      size_t directory = strcspn (at, ":");
+      if (directory < PATH_MAX)
+        {
+          char *end = path;
+          memcpy (end, at, directory);
+          end += directory;
+          if (directory > 0)
+            *end++ = '/';
+          memcpy (end, program, length + 1);
+          execute (path, arguments);
+          if (errno == EACCES)
+            denied = 1;
+          else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV
+                   && errno != ETIMEDOUT)
+            return;
+        }
+      at = at[directory] ? at + directory + 1 : NULL;
+    }
+  if (denied)
+    errno = EACCES;
+}
+
 static int
 number (const char *text)
 {
@@ -100,7 +159,7 @@ main (int argc, char **argv)
   read_exactly (data, length);
 
   char *end = data + length;
-  char **arguments = pointers, **environment = pointers + header[1] + 1;
+  char **arguments = pointers + 1, **environment = arguments + header[1] + 1;
   char *at = strings (data, end, header[1], arguments);
   if (at == NULL || strings (at, end, header[2], environment) != end)
     fail (EINVAL);
@@ -109,6 +168,6 @@ main (int argc, char **argv)
     syscall (SYS_close_range, 3, control - 1, 0);
   syscall (SYS_close_range, control + 1, ~0u, 0);
   environ = environment;
-  execvp (arguments[0], arguments);
+  search (arguments);
   fail (errno);
 }
