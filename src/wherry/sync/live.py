@@ -56,9 +56,9 @@ def live(
     try:
         yield LiveContainer(portal, container)
     except BaseException:
-        portal.call(stay.abandon())
+        portal.finish(stay.abandon())
         raise
-    portal.call(stay.leave())
+    portal.finish(stay.leave())
 
 
 class _Stay:
