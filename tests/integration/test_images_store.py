@@ -186,6 +186,7 @@ def test_a_store_survives_processes_that_are_killed_at_any_moment(
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(timeout=0.15)
             process.kill()
+            process.wait()
     for image in ImageStore(store.root).list():
         count = sum(1 for path in image.rootfs.rglob("*") if path.is_file())
         assert count % 50 == 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import secrets
 import tarfile
 from collections.abc import Sequence
@@ -160,8 +161,18 @@ class _Archive:
         if descriptor.digest in self._added:
             return
         self._added.add(descriptor.digest)
+        self._add_directories(_blob_name(descriptor))
         with self._store.blobs.path(descriptor.digest).open("rb") as file:
             self._tar.addfile(_info(_blob_name(descriptor), descriptor.size), file)
+
+    def _add_directories(self, name: str) -> None:
+        # Without these skopeo (1.9) as an ordinary user tries to give them to root, and fails.
+        for above in ("blobs", posixpath.dirname(name)):
+            if above not in self._added:
+                self._added.add(above)
+                info = tarfile.TarInfo(above)
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                self._tar.addfile(info)
 
 
 def _info(name: str, size: int) -> tarfile.TarInfo:
