@@ -137,8 +137,12 @@ class Function:
     user: str | None = None
     """``uid``, ``name``, ``uid:gid`` or ``name:group``; None is the image's own."""
     workdir: str | None = None
+    """Absolute path inside that the program starts in; None is the image's own, or ``/``."""
     hostname: str | None = None
+    """None: the first twelve digits of the invocation's id."""
     network: Network = "none"
+    """``none``: a loopback of its own. ``private``: a way out of its own, and none to the
+    loopback of this machine. ``host``: this machine's network, loopback included."""
     mounts: tuple[Mount, ...] = ()
     secrets: tuple[Secret, ...] = ()
     files: tuple[File, ...] = ()
@@ -147,11 +151,15 @@ class Function:
     """The image's file system cannot be written; /tmp, /run and mounts still can."""
     labels: Mapping[str, str] = field(default_factory=_empty)
     stop_signal: str | None = None
+    """What the command line sends in place of a SIGTERM that it is sent itself."""
     pull: PullPolicy = "missing"
+    """When the registry is asked for the image: ``missing``, ``always`` or ``never``."""
     platform: str | None = None
+    """``os/architecture[/variant]`` of the image; None is this machine's."""
     concurrency: int | None = None
     """Calls of this function that run at one time; more wait. None: no limit of its own."""
     ready: Ready | None = None
+    """Containers that exist before their calls. None: each call makes its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

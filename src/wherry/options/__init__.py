@@ -30,9 +30,13 @@ class Options(TypedDict, total=False):
     entrypoint: str | Sequence[str]
     """Replaces the image's; text is one program, ``""`` clears it."""
     user: str | int
+    """``uid``, ``name``, ``uid:gid`` or ``name:group``, in the image's own numbers and names."""
     workdir: str
+    """Absolute path inside that the program starts in."""
     hostname: str
+    """Otherwise the first twelve digits of the invocation's id."""
     network: Network
+    """``none`` by default; see :attr:`wherry.models.Function.network`."""
     mounts: Iterable[Mount | str]
     """Mounts, or what docker's ``--mount`` and ``--volume`` take: such a text is writable
     unless it says ``readonly`` or ends in ``:ro``."""
@@ -47,7 +51,9 @@ class Options(TypedDict, total=False):
     memory: int | str
     """Bytes, or as in ``512m``."""
     cpus: float
+    """CPU seconds per second: 1.5 is one and a half cores."""
     pids: int
+    """Processes and threads at one time."""
     tmp: int | str
     """Bytes that may be written outside of mounts."""
     timeout: float | str
@@ -55,10 +61,15 @@ class Options(TypedDict, total=False):
     stdout_limit: int | str
     """Bytes of stdout, after which the call is ended."""
     read_only: bool
+    """The image's file system cannot be written; /tmp, /run and mounts still can."""
     labels: Mapping[str, str] | Sequence[str]
+    """A mapping, or ``NAME=value``; ``wherry ps --json`` shows them."""
     stop_signal: str | int
+    """A name or a number; see :attr:`wherry.models.Function.stop_signal`."""
     pull: PullPolicy
+    """When the registry is asked for the image: ``missing``, ``always`` or ``never``."""
     platform: str
+    """``os/architecture[/variant]`` of the image; this machine's by default."""
     concurrency: int
     """Calls of this function that run at one time."""
     ready: Ready | int
