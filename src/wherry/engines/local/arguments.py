@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from wherry.engines.local import pipes
 from wherry.engines.local.paths import is_below
-from wherry.models import File, Invocation, Mount, Secret
+from wherry.errors import UsageError
+from wherry.models import File, Mount, Secret
 
 if TYPE_CHECKING:
     from wherry.engines.local.plan import At, Plan
@@ -24,6 +25,10 @@ _MASKED_FILES = ("kcore", "keys", "key-users", "interrupts", "timer_list", "late
                  "sched_debug", "sysrq-trigger", "kmsg")  # fmt: skip
 _MASKED_DIRECTORIES = ("acpi", "asound", "scsi")
 """What Docker hides of /proc, by default, of what this kernel has."""
+
+
+_PAGES_OF_A_FILE = 1 << 16
+"""Bytes that a file may take on a tmpfs beyond its own, where pages are large."""
 
 
 @dataclass(slots=True)
@@ -45,21 +50,25 @@ class Descriptors:
 
 def build(
     plan: Plan,
-    invocation: Invocation,
+    env: Mapping[str, str],
     *,
+    hostname: str,
     scratch: Path,
     resolv_conf: bytes | None,
     descriptors: Descriptors,
 ) -> list[str]:
-    """Return the arguments up to the program; what they refer to is in ``descriptors``."""
-    hostname = plan.function.hostname or invocation.id[:12]
+    """Return the arguments up to the program; what they refer to is in ``descriptors``.
+
+    Raises :class:`UsageError` for a source that cannot be read any more.
+    """
     return [
         *_namespaces(plan, hostname),
-        *_environment(plan.env(invocation, hostname)),
+        *_environment(env),
         *_root(plan, scratch),
         *_kernel(plan, scratch),
         *_directories(plan, scratch),
         *_mounts(plan.mounts),
+        *_made(plan.mounted_directories),
         *_names(plan, hostname, resolv_conf, descriptors.add),
         *_files(plan, descriptors.add),
         *(["--remount-ro", "/"] if plan.function.read_only else []),
@@ -127,12 +136,17 @@ def _empty_directory(path: str) -> list[str]:
 
 
 def _directories(plan: Plan, scratch: Path) -> list[str]:
-    words = []
-    for path in plan.directories:
-        mode = "1777" if path == "/tmp" else "0755"  # noqa: S108 - the container's own
-        words += ["--perms", mode, "--dir", path]
+    words = _made(plan.directories)
     for name, path in plan.writable:
         words += ["--bind", str(scratch / name), path]
+    return words
+
+
+def _made(directories: Sequence[str]) -> list[str]:
+    words = []
+    for path in directories:
+        mode = "1777" if path == "/tmp" else "0755"  # noqa: S108 - the container's own
+        words += ["--perms", mode, "--dir", path]
     return words
 
 
@@ -145,9 +159,18 @@ def _mounts(mounts: Sequence[At]) -> list[str]:
             size = ["--size", str(mount.size)] if mount.size else ["--size", str(64 << 20)]
             words += [*size, "--perms", "1777", "--tmpfs", at.path]
         else:
-            source = str(Path(mount.source or "").resolve())
+            source = _resolved(mount)
             words += ["--ro-bind" if mount.read_only else "--bind", source, at.path]
     return words
+
+
+def _resolved(mount: Mount) -> str:
+    try:
+        return str(Path(mount.source or "").resolve(strict=True))
+    except OSError as error:
+        raise UsageError(
+            f"mount on {mount.target!r}: source {mount.source!r} cannot be used: {error.strerror}"
+        ) from error
 
 
 def _names(
@@ -175,6 +198,7 @@ def _is_covered(path: str, plan: Plan) -> bool:
 
 def _files(plan: Plan, give: Callable[[int], str]) -> list[str]:
     words: list[str] = []
+    size = _PAGES_OF_A_FILE
     for at in plan.files:
         what = at.what
         if isinstance(what, File):
@@ -182,9 +206,20 @@ def _files(plan: Plan, give: Callable[[int], str]) -> list[str]:
         else:
             assert isinstance(what, Secret)
             source, data, mode = what.path, what.value, 0o400
-        fd = give(pipes.from_file(source) if source else pipes.in_memory("file", data or b""))
-        words += ["--perms", f"{mode:04o}", "--file", fd, at.path]
+        fd = _opened(at.path, source) if source else pipes.in_memory("file", data or b"")
+        words += ["--perms", f"{mode:04o}", "--file", give(fd), at.path]
+        if isinstance(what, Secret):
+            size += os.fstat(fd).st_size + _PAGES_OF_A_FILE
     if plan.function.secrets:
-        tmpfs = ["--size", str(1 << 20), "--perms", "0755", "--tmpfs", plan.secrets]
+        tmpfs = ["--size", str(size), "--perms", "0755", "--tmpfs", plan.secrets]
         words = [*tmpfs, *words, "--remount-ro", plan.secrets]
     return words
+
+
+def _opened(path: str, source: str) -> int:
+    try:
+        return pipes.from_file(source)
+    except OSError as error:
+        raise UsageError(
+            f"file {path!r}: source {source!r} cannot be read: {error.strerror}"
+        ) from error

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import re
 
-from wherry.errors import EngineError, ProgramNotExecutable, ProgramNotFound, WherryError
+from wherry.errors import (
+    EngineError,
+    ProgramNotExecutable,
+    ProgramNotFound,
+    UsageError,
+    WherryError,
+)
 
 _BEGINNINGS = (b"bwrap: ", b"wherry-launcher: ")
 _LONGEST = 8192
+_CHDIR = re.compile(rb"bwrap: Can't chdir to (?P<path>.*): (?P<reason>[^:]*)\s*\Z", re.DOTALL)
 _EXEC = re.compile(rb"bwrap: execvp (?P<program>.*): (?P<reason>[^:]*)\s*\Z", re.DOTALL)
 
 
@@ -51,4 +58,7 @@ class Complaint:
                     f"the image has no program {program!r}, or what it names to run it with"
                 )
             return ProgramNotExecutable(f"{program!r} cannot be executed in the image: {reason}")
+        if match := _CHDIR.match(self._held):
+            path, reason = (match[name].decode(errors="replace") for name in ("path", "reason"))
+            return UsageError(f"workdir {path!r} cannot be entered: {reason.strip()}")
         return EngineError(f"container {id} could not be set up: {text or 'no reason was given'}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wherry.engines.feeding import Feeder
 from wherry.engines.local import pipes
 from wherry.engines.local.complaint import Complaint
-from wherry.errors import EngineError
+from wherry.errors import EngineError, StartError
 from wherry.models import Exit, Output, StreamName, exit_from_code
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ class LocalContainer:
     def _exit(self, ended: Ended) -> Exit:
         if error := self.take_source_error():
             raise error
-        if self._gate is not None and (failure := self._gate.failure()):
+        failure = self._gate.failure() if self._gate is not None else None
+        if isinstance(failure, StartError) or (failure is not None and not self._sent):
             raise failure
         code = ended.exit_code
         if self._before_its_start is not None and code in (None, _SIGKILLED):

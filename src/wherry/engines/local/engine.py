@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from wherry.engines.closing import finish
 from wherry.engines.local import bubblewrap, cgroup, marker, plan, ready, reaping
@@ -20,7 +20,7 @@ from wherry.engines.local.marker import Marker
 from wherry.engines.local.ready import LocalSlot
 from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings, default_limits
 from wherry.engines.local.starting import Entry, Started, start_sandbox
-from wherry.errors import EngineError, ImageNotFound, Unsupported
+from wherry.errors import EngineError, ImageNotFound, Unsupported, UsageError
 from wherry.images.store import ImageStore, Lease
 from wherry.models import Collect, Invocation
 
@@ -108,6 +108,13 @@ class LocalEngine:
     async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[LocalContainer]:
         """Start a fresh sandbox; see :class:`wherry.engines.base.Engine`."""
         planned = await self._plan(invocation.function)
+        if planned.is_long(invocation) and ready.has_gate():
+            async with (
+                self._standing(planned, invocation, level="created") as slot,
+                slot.start(invocation, stdin) as container,
+            ):
+                yield container
+            return
         entry = Entry(planned.argv(invocation))
         started = await self._start(planned, invocation, entry)
         async with self._call(planned, started, stdin) as container:
@@ -119,7 +126,13 @@ class LocalEngine:
         level = function.ready.level if function.ready else "created"
         ready.check_level(level)
         planned = await self._plan(function)
-        own = Invocation(function=function)
+        async with self._standing(planned, Invocation(function=function), level=level) as slot:
+            yield slot
+
+    @asynccontextmanager
+    async def _standing(
+        self, planned: Plan, own: Invocation, *, level: str
+    ) -> AsyncIterator[LocalSlot]:
         gate = ready.Gate() if level == "created" else None
         try:
             entry = Entry(gate.argv, gate.fds, gate) if gate else Entry(planned.argv(own))
@@ -132,19 +145,26 @@ class LocalEngine:
             planned,
             started.container,
             gate=gate,
-            hostname=function.hostname or own.id[:12],
+            hostname=planned.hostname(own),
             begin=lambda stdin: self._call(planned, started, stdin),
             is_current=lambda: self._is_current(planned),
         )
         try:
             if gate is not None:
                 gate.handed_over()
-                await gate.opened()
+                if not await gate.opened():
+                    await self._tell_why(started.container)
             yield slot
         finally:
             if started.container in self._running:
                 os.close(started.stdin)
                 await finish(self._end(planned, started))
+
+    async def _tell_why(self, container: LocalContainer) -> NoReturn:
+        """Raise what kept a sandbox from standing."""
+        async for _ in container:
+            pass
+        raise EngineError(f"container {container.id} ended before its call")
 
     @asynccontextmanager
     async def _call(
@@ -165,8 +185,10 @@ class LocalEngine:
             raise error
 
     async def _start(self, planned: Plan, invocation: Invocation, entry: Entry) -> Started:
+        if self._closed:
+            raise EngineError("the local engine is closed")
         mark = self._marker(invocation)
-        started = await start_sandbox(self, planned, invocation, mark=mark, entry=entry)
+        started = await start_sandbox(self, planned, invocation=invocation, mark=mark, entry=entry)
         self._running.add(started.container)
         return started
 
@@ -215,13 +237,13 @@ class LocalEngine:
         if known and known.plan.image.id == image.id and known.function is function:
             self._plans.move_to_end(id(function))
             return known.plan
+        if image.id not in self._leases:
+            self._leases[image.id] = self.store.lease(image)
         made = await asyncio.to_thread(plan.make, function, image)
         self._check_limits(function)
         self._plans[id(function)] = _Planned(function, made)
         if len(self._plans) > _PLANS:
             self._plans.popitem(last=False)
-        if image.id not in self._leases:
-            self._leases[image.id] = self.store.lease(image)
         return made
 
     async def _started_up(self) -> None:
@@ -262,6 +284,9 @@ class LocalEngine:
     def _check_limits(self, function: Function) -> None:
         support = self.cgroups.support
         limits = function.limits
+        for name in ("memory", "cpus", "pids", "tmp"):
+            if (value := getattr(limits, name)) is not None and value <= 0:
+                raise UsageError(f"limits.{name} = {value} must be more than 0")
         for name, asked, can in (
             ("memory", limits.memory, support.memory),
             ("cpus", limits.cpus, support.cpu),

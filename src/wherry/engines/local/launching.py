@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -53,7 +54,11 @@ def compiled_launcher() -> Path | None:
 
 
 def spawn(launch: Launch) -> int:
-    """Start the sandbox and return the pid of its outermost process, a child of ours."""
+    """Start the sandbox and return the pid of its outermost process, a child of ours.
+
+    Raises :class:`EngineUnavailable` when the launcher cannot be started, OSError (E2BIG) when
+    the arguments are more than the kernel takes.
+    """
     uid, gid = launch.sandbox or (-1, -1)
     arguments = [
         str(os.getpid()),
@@ -78,6 +83,8 @@ def spawn(launch: Launch) -> int:
     try:
         return _posix_spawn(path, argv, launch)
     except OSError as error:
+        if error.errno == errno.E2BIG:
+            raise  # not the launcher's fault
         raise EngineUnavailable(f"cannot start the sandbox launcher {path}: {error}") from error
 
 

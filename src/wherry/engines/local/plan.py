@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from wherry.engines.local.identity import Identity, resolve_user
 from wherry.engines.local.paths import exists_inside, is_below, resolve_inside
+from wherry.engines.local.placing import check_file, check_hostname, check_mount
 from wherry.errors import ImageError, UsageError
 from wherry.models import Collect, File, Function, Invocation, Mount, Secret
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SECRETS = "/run/secrets"
+_MANY_WORDS = 6000
 _OURS = ("/proc", "/dev", "/sys", SECRETS)
 
 
@@ -53,6 +55,8 @@ class Plan:
     """(name in the scratch file system, path inside), bound there when the root is read-only."""
     directories: tuple[str, ...]
     """Made when the image lacks them: volumes, the working directory, /tmp."""
+    mounted_directories: tuple[str, ...]
+    """Made in what is mounted: the working directory in a tmpfs."""
     mounts: tuple[At, ...]
     files: tuple[At, ...]
     collect: tuple[At, ...]
@@ -74,8 +78,21 @@ class Plan:
             raise UsageError(f"arguments must not contain NUL bytes: {argv!r}")
         return argv
 
+    def is_long(self, invocation: Invocation) -> bool:
+        """Whether a call may have more words than bubblewrap takes: about 9000."""
+        words = len(self.function.command) + len(invocation.args)
+        variables = len(self.image.config.env) + len(self.function.env) + len(invocation.env)
+        return words + 3 * variables > _MANY_WORDS
+
+    def hostname(self, invocation: Invocation) -> str:
+        """Return the name of this call's container."""
+        return self.function.hostname or invocation.id[:12]
+
     def env(self, invocation: Invocation, hostname: str) -> Mapping[str, str]:
-        """Return the program's whole environment; what is nearer to the call wins."""
+        """Return the program's whole environment; what is nearer to the call wins.
+
+        PWD is bubblewrap's, which sets it whatever it is told.
+        """
         env = {
             "PATH": PATH,
             "HOSTNAME": hostname,
@@ -83,6 +100,7 @@ class Plan:
             **self.image.config.env,
             **self.function.env,
             **invocation.env,
+            "PWD": self.workdir,
         }
         for name, value in env.items():
             if not name or "=" in name or "\0" in name or "\0" in value:
@@ -95,6 +113,8 @@ def make(function: Function, image: Image) -> Plan:
     root = image.rootfs
     workdir = function.workdir or image.config.workdir or "/"
     _absolute("workdir", workdir)
+    if function.hostname is not None:
+        check_hostname(function.hostname)
     proc, dev = resolve_inside(root, "/proc"), resolve_inside(root, "/dev")
     binds = tuple(sorted(_mounts(function, root), key=lambda at: at.path.count("/")))
     directories = [resolve_inside(root, "/tmp")]  # noqa: S108 - the container's own
@@ -115,6 +135,7 @@ def make(function: Function, image: Image) -> Plan:
         hostname_file=resolve_inside(root, "/etc/hostname"),
         writable=writable,
         directories=tuple(path for path in directories if not exists_inside(root, path)),
+        mounted_directories=_in_tmpfs(resolve_inside(root, workdir), binds),
         mounts=binds,
         files=tuple(_files(function, root, binds)),
         collect=tuple(_collected(function, root, binds)),
@@ -123,6 +144,15 @@ def make(function: Function, image: Image) -> Plan:
 
 def _writable(root: Path) -> tuple[tuple[str, str], ...]:
     return (("tmp", resolve_inside(root, "/tmp")), ("run", resolve_inside(root, "/run")))  # noqa: S108
+
+
+def _in_tmpfs(path: str, mounts: tuple[At, ...]) -> tuple[str, ...]:
+    """Return a path that lies in a tmpfs, where nothing is; none that a bind mount brings."""
+    around = [at for at in mounts if is_below(path, at.path)]
+    innermost = max(around, key=lambda at: len(at.path), default=None)
+    if innermost is None or not isinstance(innermost.what, Mount):
+        return ()
+    return (path,) if innermost.what.type == "tmpfs" else ()
 
 
 def _check_places(proc: str, dev: str, paths: list[str]) -> None:
@@ -150,9 +180,14 @@ def _mounts(function: Function, root: Path) -> list[At]:
             _check_source(mount)
         elif mount.source is not None:
             raise UsageError(f"mount on {mount.target!r}: a tmpfs has no source")
+        if any(at.path == target for at in resolved):
+            raise UsageError(f"mount target {mount.target!r} is given twice")
         resolved.append(At(target, mount))
     for at in resolved:
         _check_nesting("mount", at.path, resolved, writes=False)
+        if not any(is_below(at.path, other.path) for other in resolved if other is not at):
+            assert isinstance(at.what, Mount)
+            check_mount(at.what, target=at.path, root=root)
     return resolved
 
 
@@ -161,7 +196,7 @@ def _check_source(mount: Mount) -> None:
         raise UsageError(
             f"mount on {mount.target!r}: source {mount.source!r} must be an absolute path"
         )
-    if not Path(mount.source).exists():
+    if "\0" in mount.source or not Path(mount.source).exists():
         raise UsageError(
             f"mount on {mount.target!r}: source {mount.source!r} does not exist on this machine"
         )
@@ -178,9 +213,15 @@ def _files(function: Function, root: Path, binds: tuple[At, ...]) -> list[At]:
             raise UsageError(f"file {file.target!r}: give either source or data")
         if file.source is not None and not _is_regular(file.source):
             raise UsageError(f"file {file.target!r}: source {file.source!r} is no regular file")
+        if not 0 <= file.mode <= 0o7777:
+            raise UsageError(
+                f"file {file.target!r}: mode {file.mode:#o} is not between 0 and 0o7777"
+            )
+        if not any(is_below(target, at.path) for at in binds):
+            check_file(target, root)
         files.append(At(target, file))
     for secret in function.secrets:
-        if not secret.name or "/" in secret.name or secret.name in (".", ".."):
+        if secret.name in ("", ".", "..") or set("/\0") & set(secret.name):
             raise UsageError(f"secret name {secret.name!r} must be a plain file name")
         if (secret.path is None) == (secret.value is None):
             raise UsageError(f"secret {secret.name!r}: give either path or value")
@@ -223,9 +264,11 @@ def _check_nesting(
     """Refuse what would be written to, or follow a symlink of, another mount's source."""
     for at in mounts:
         mount = at.what
-        if path == at.path or not is_below(path, at.path) or not isinstance(mount, Mount):
+        if not is_below(path, at.path) or not isinstance(mount, Mount):
             continue
-        if mount.type != "bind" or mount.source is None:
+        if path == at.path and writes:
+            raise UsageError(f"{field} {path!r} is a mount as well")
+        if path == at.path or mount.type != "bind" or mount.source is None:
             continue
         if writes:
             raise UsageError(f"{field} {path!r} lies in the mount {at.path!r}: put it elsewhere")
@@ -247,5 +290,5 @@ def _absolute(field: str, path: str) -> None:
 def _is_regular(path: str) -> bool:
     try:
         return stat.S_ISREG(Path(path).stat().st_mode)
-    except OSError:
+    except (OSError, ValueError):  # a NUL byte
         return False

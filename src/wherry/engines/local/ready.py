@@ -30,6 +30,7 @@ GATE = Path(__file__).parent / "native" / "gate"
 _MOST = 4 << 20
 _WORDS = 64 << 10
 _NOT_FOUND = 2
+_DIED = "the container that was ready for this call ended before it could start"
 
 
 class Gate:
@@ -63,7 +64,10 @@ class Gate:
     async def opened(self) -> bool:
         """Wait until the sandbox stands; False when it ended before."""
         await pipes.wait_readable([self._fd])
-        return self._hear() == b"R"
+        try:
+            return self._hear() == b"R"
+        except ConnectionResetError:
+            return False
 
     async def call(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         """Send the call, which starts the program."""
@@ -76,11 +80,15 @@ class Gate:
                 f"at most {_MOST} bytes in {_WORDS} words can be passed"
             )
         header = struct.pack("<III", len(body) + 8, len(argv), len(env))
-        await pipes.write_all(self._fd, header + body)
+        if not await pipes.write_all(self._fd, header + body):
+            raise EngineError(_DIED)
 
     def failure(self) -> WherryError | None:
         """Return why the program could not be executed, None when it could. Ask at its end."""
-        said = self._hear()
+        try:
+            said = self._hear()
+        except ConnectionResetError:
+            return EngineError(_DIED)  # it did not read all of the call
         if not said.startswith(b"E"):
             return None
         number = int(said[1:4])
@@ -100,10 +108,7 @@ class Gate:
             self._fd = -1
 
     def _hear(self) -> bytes:
-        try:
-            return pipes.read_now(self._fd) or b""
-        except ConnectionResetError:
-            return b""
+        return pipes.read_now(self._fd) or b""
 
 
 class LocalSlot:
@@ -161,9 +166,14 @@ class LocalSlot:
             yield container
 
 
+def has_gate() -> bool:
+    """Whether the gate was compiled."""
+    return os.access(GATE, os.X_OK)
+
+
 def check_level(level: str) -> None:
     """Raise :class:`Unsupported` for a level that needs the gate where it was not compiled."""
-    if level == "created" and not os.access(GATE, os.X_OK):
+    if level == "created" and not has_gate():
         raise Unsupported(
             "ready.level 'created' needs wherry's static gate, which is compiled when wherry is "
             "installed and a C compiler is there; install one and wherry again, or use 'started'"

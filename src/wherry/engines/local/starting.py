@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from wherry.engines.local import arguments, marker, pipes, reaping, seccomp
 from wherry.engines.local.container import LocalContainer
 from wherry.engines.local.launching import Launch, spawn
 from wherry.engines.local.sandbox import Sandbox
-from wherry.errors import EngineError
+from wherry.errors import EngineError, ProgramNotExecutable, UsageError
 
 if TYPE_CHECKING:
     from wherry.engines.local.cgroup import Cgroups, Group
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from wherry.engines.local.settings import Defaults, LocalSettings
     from wherry.models import Invocation
 
+_MOST_WORDS = 8900
+"""Bubblewrap's own limit is 9000 (its MAX_ARGS), and a few are its own command line's."""
 _OVERHEAD_PIDS = 4
 """Launcher, bubblewrap, its init, and one in the making."""
 
@@ -84,7 +87,7 @@ class Entry:
 
 
 async def start_sandbox(
-    place: Place, plan: Plan, invocation: Invocation, *, mark: str, entry: Entry
+    place: Place, plan: Plan, *, invocation: Invocation, mark: str, entry: Entry
 ) -> Started:
     """Start the sandbox of one call; what fails here leaves nothing behind."""
     group = _group(place, plan, invocation)
@@ -116,6 +119,17 @@ class _Order:
 
 
 def _spawn(order: _Order) -> Started:
+    try:
+        return _spawned(order)
+    except OSError as error:
+        if error.errno == errno.E2BIG:
+            raise ProgramNotExecutable(
+                f"{order.entry.argv[0]!r} cannot be executed in the image: {error.strerror}"
+            ) from error
+        raise EngineError(f"cannot start a container: {error}") from error
+
+
+def _spawned(order: _Order) -> Started:
     plan, invocation = order.plan, order.invocation
     held = bool(plan.collect) or plan.function.network == "private"
     with _pipes(held=held) as ends:
@@ -161,9 +175,12 @@ def _launch(order: _Order, fds: dict[str, int]) -> int:
     limits, defaults = plan.function.limits, place.defaults
     descriptors = arguments.Descriptors()
     try:
+        hostname = plan.hostname(order.invocation)
         words = arguments.build(
             plan,
-            order.invocation,
+            # The gate is told the environment with its call.
+            {} if order.entry.gate else plan.env(order.invocation, hostname),
+            hostname=hostname,
             scratch=scratch,
             resolv_conf=_resolv_conf(plan),
             descriptors=descriptors,
@@ -175,8 +192,7 @@ def _launch(order: _Order, fds: dict[str, int]) -> int:
         words += ["--json-status-fd", str(fds["status"])]
         if "hold" in fds:
             words += ["--block-fd", str(fds["hold"])]
-        packed = os.fsencode("\0".join(words)) + b"\0"
-        listed = descriptors.add(pipes.in_memory("arguments", packed))
+        listed = descriptors.add(pipes.in_memory("arguments", _packed(words, order.entry)))
         extra = [fd for name, fd in fds.items() if name in ("status", "hold")]
         return spawn(
             Launch(
@@ -200,6 +216,19 @@ def _launch(order: _Order, fds: dict[str, int]) -> int:
         descriptors.close()
 
 
+def _packed(words: list[str], entry: Entry) -> bytes:
+    count = len(words) + len(entry.argv)
+    if count > _MOST_WORDS:
+        raise UsageError(
+            f"arguments, environment, files and mounts come to {count} words, and bubblewrap takes "
+            f"{_MOST_WORDS}; use fewer"
+        )
+    packed = "\0".join(words)
+    if packed.count("\0") >= len(words):
+        raise UsageError("no name or path of a call may hold a NUL byte")
+    return os.fsencode(packed) + b"\0"
+
+
 def _group(place: Place, plan: Plan, invocation: Invocation) -> Group | None:
     support, limits, defaults = place.cgroups.support, plan.function.limits, place.defaults
     if support.layout == "none":
@@ -217,7 +246,8 @@ def _resolv_conf(plan: Plan) -> bytes | None:
         case "none":
             return None
         case "host":
-            return Path("/etc/resolv.conf").read_bytes()
+            path = Path("/etc/resolv.conf")
+            return path.read_bytes() if path.exists() else b""
         case "private":
             from wherry.engines.local import private_network
 
