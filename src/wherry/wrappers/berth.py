@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from wherry.models import Ready
@@ -24,7 +25,8 @@ _LETTING_PASS = 0.005
 """Seconds from a call to the making of the container that replaces its own."""
 
 _PATIENCE = (0.5, 30.0)
-"""Seconds after a failure before the next try: the first, and the longest."""
+"""Seconds after a failure before the next try: the first, and the longest. A failure is also
+a container that ended although nobody had called it, unless it is the first since a call."""
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class Berth:
         self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._failures = 0
+        self._resume = 0.0
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
         self.stats = PoolStats()
@@ -108,7 +111,7 @@ class Berth:
         if function is not self._function and function != self._function:
             self._unwanted.extend(self._waiting)
             self._waiting.clear()
-            self._failures = 0
+            self._failures, self._resume = 0, 0.0
             self._function = function
             self._target = self._ready.min
         self._function = function
@@ -130,6 +133,7 @@ class Berth:
 
     def hit(self, *, waited: float) -> None:
         """Note a call that found its container, which is to be replaced."""
+        self._failures, self._resume = 0, 0.0
         self.stats.hits += 1
         self.stats.wait += waited
         if self._waiting:
@@ -179,10 +183,13 @@ class Berth:
                     self._shrink()
 
     def _patience(self) -> float | None:
-        first, longest = _PATIENCE
-        if self._failures:
-            return min(longest, first * 2.0 ** (self._failures - 1))
+        if (pause := self._resume - monotonic()) > 0:
+            return pause
         return self._ready.idle if self._target > self._ready.min else None
+
+    def _pause(self) -> None:
+        first, longest = _PATIENCE
+        self._resume = monotonic() + min(longest, first * 2.0 ** min(self._failures - 1, 10))
 
     async def _fill(self) -> None:
         while len(self._waiting) < self._target and self._may_make():
@@ -190,17 +197,19 @@ class Berth:
                 held = await self._make()
             except Exception as error:  # noqa: BLE001 - it costs no call anything
                 self._failures += 1
+                self._pause()
                 _log.warning(
                     "a container could not be made ready",
                     extra={"function": self._function.name, "error": repr(error)},
                 )
                 return
-            self._failures = 0
             self._waiting.append(held)
             self.stats.prepared += 1
             self.stats.ready = len(self._waiting)
 
     def _may_make(self) -> bool:
+        if monotonic() < self._resume:
+            return False
         return len(self._waiting) < self._ready.min or self._has_room()
 
     async def _make(self) -> Held:
@@ -219,6 +228,11 @@ class Berth:
         for held in dead:
             self._waiting.remove(held)
             self._unwanted.append(held)
+        if dead:
+            # The first is replaced at once; what ends again and again, uncalled, is not.
+            self._failures += 1
+            if self._failures > 1:
+                self._pause()
         self._wake.set()
 
     def _shrink(self) -> None:
