@@ -286,7 +286,10 @@ def test_an_interpreter_that_ends_with_work_in_hand_ends_in_time() -> None:
             timeout=20,
             check=False,
         )
-    assert (done.returncode, done.stdout, done.stderr) == (7, "cleaned up\n", "")
+    # Python 3.12.0 and 3.12.1 start no thread at all by then (cpython issue 113964).
+    starts_threads = not (3, 12, 0) <= sys.version_info < (3, 12, 2)
+    assert (done.returncode, done.stderr) == (7, "")
+    assert done.stdout == ("cleaned up\n" if starts_threads else "")
 
 
 def test_the_default_client_is_new_after_a_fork() -> None:
@@ -312,7 +315,7 @@ def test_the_default_client_is_new_after_a_fork() -> None:
         assert wherry.run("busybox", ["echo", "parent"]) == "parent\\n"
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
         timeout=20,
