@@ -75,7 +75,9 @@ class Secret:
     """
 
     name: str
+    """A plain file name."""
     path: str | None = None
+    """Path of a regular file on the host. Either this or ``value``."""
     value: bytes | None = field(default=None, repr=False)
 
 
@@ -86,8 +88,9 @@ class File:
     target: str
     """Absolute path inside the container."""
     source: str | None = None
-    """Path of a regular file on the host."""
+    """Path of a regular file on the host. Either this or ``data``."""
     data: bytes | None = field(default=None, repr=False)
+    """Its content."""
     mode: int = 0o644
 
 
@@ -100,7 +103,9 @@ class Collect:
     to: str
     """Directory on the host; made if it is missing. Nothing is ever written outside of it."""
     max_bytes: int = 256 * 1024 * 1024
+    """What is more is an error; what was copied until then stays."""
     max_files: int = 10_000
+    """Directories count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
