@@ -79,7 +79,7 @@ class Dockerd:
             self._daemon = subprocess.Popen(
                 ["nsenter", "-t", str(self.init), "-n", "-m", "-p", "sh", "-c", self._script()],
                 env={"PATH": _path(), "HOME": str(self.directory)},
-                stdin=listener,
+                stdin=listener.fileno(),
                 stdout=log,
                 stderr=log,
             )
@@ -93,7 +93,10 @@ class Dockerd:
 
     def freeze(self, *, frozen: bool) -> None:
         """Stop the daemon without ending it, or let it go on."""
+        assert self._daemon
         os.kill(self.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+        if not frozen:  # nsenter stops with its child, and would never reap it
+            os.kill(self._daemon.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End the daemon and everything of it."""

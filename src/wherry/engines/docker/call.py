@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from wherry.engines.docker.archive import pack
@@ -21,10 +23,12 @@ from wherry.errors import EngineError, ImageNotFound, Unsupported, UsageError
 
 if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient, Response
+    from wherry.engines.docker.duplex import Duplex
     from wherry.engines.docker.options import Profile
     from wherry.models import File, Invocation
 
-_ATTACH = {"stream": True, "stdin": True, "stdout": True, "stderr": True}
+_OUTPUT = {"stream": True, "stdout": True, "stderr": True}
+_INPUT = {"stream": True, "stdin": True}
 _REMOVE_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
@@ -32,13 +36,15 @@ _log = logging.getLogger(__name__)
 class Call:
     """The container of one invocation; :meth:`remove` it whatever happens."""
 
-    def __init__(self, client: DockerClient, invocation: Invocation, *, profile: Profile) -> None:
+    def __init__(
+        self, client: DockerClient, invocation: Invocation, *, profile: Profile, has_stdin: bool
+    ) -> None:
         """Raise UsageError or Unsupported for what the function cannot have."""
         self.invocation = invocation
         self.name = container_name(invocation.id)
         """By which it is found and removed, even when the answer to its creation was lost."""
         self._client = client
-        self._body = create_body(invocation, profile=profile)
+        self._body = create_body(invocation, profile=profile, has_stdin=has_stdin)
         self._layout = Layout.of(invocation.function)
         self._creating: asyncio.Task[None] | None = None
 
@@ -52,27 +58,35 @@ class Call:
         for base, inside in files.items():
             await self._put(base, inside)
 
-    async def start(self) -> DockerContainer:
-        """Attach, wait for its end, and start it."""
-        base = f"/containers/{self.name}"
-        attach = await self._client.request("POST", f"{base}/attach", query=_ATTACH, upgrade=True)
-        stream = await self._client.hijack(attach)
+    async def attach(self) -> DockerContainer:
+        """Attach and wait for its end; :meth:`DockerContainer.close` what is returned.
+
+        Input has a connection of its own. When a program ends without having read everything,
+        the engine closes that connection with bytes unread, which is a reset: it would take
+        output that is still on its way along.
+        """
+        async with AsyncExitStack() as opened:
+            output, carried = await self._hijack(_OUTPUT, opened)
+            stdin = (await self._hijack(_INPUT, opened))[0] if self._body["OpenStdin"] else None
+            waiting = await self._wait()
+            opened.pop_all()
+            return DockerContainer(
+                self.invocation.id,
+                self._client,
+                name=self.name,
+                output=(output, carried),
+                stdin=stdin,
+                waiting=waiting,
+            )
+
+    async def start(self) -> None:
+        """Start the program."""
         try:
-            waiting = await self._wait(base)
-        except BaseException:
-            stream[0].close()
-            raise
-        container = DockerContainer(
-            self.invocation.id, self._client, name=self.name, stream=stream, waiting=waiting
-        )
-        try:
-            await self._client.call("POST", f"{base}/start")
-        except BaseException as error:
-            await container.close()
-            if isinstance(error, Refused) and (failure := start_error(error.reason)):
+            await self._client.call("POST", f"/containers/{self.name}/start")
+        except Refused as error:
+            if failure := start_error(error.reason):
                 raise failure from error
             raise
-        return container
 
     async def remove(self) -> None:
         """Kill and remove the container, in bounded time; what fails is logged, for the reaper."""
@@ -123,9 +137,18 @@ class Call:
         async with self._client.open(request) as response:
             await response.read()
 
-    async def _wait(self, base: str) -> Response:
-        query = {"condition": "next-exit"}
-        request = await self._client.request("POST", f"{base}/wait", query=query)
+    async def _hijack(
+        self, streams: Mapping[str, bool], opened: AsyncExitStack
+    ) -> tuple[Duplex, bytes]:
+        path = f"/containers/{self.name}/attach"
+        request = await self._client.request("POST", path, query=streams, upgrade=True)
+        duplex, carried = await self._client.hijack(request)
+        opened.push_async_callback(_close, duplex)
+        return duplex, carried
+
+    async def _wait(self) -> Response:
+        path = f"/containers/{self.name}/wait"
+        request = await self._client.request("POST", path, query={"condition": "next-exit"})
         return await self._client.send(request)
 
     async def _may_exist(self) -> bool:
@@ -151,3 +174,8 @@ class Call:
         except Refused as error:
             if error.status != 404:
                 raise
+
+
+async def _close(duplex: Duplex) -> None:
+    duplex.close()
+    await duplex.wait_closed()

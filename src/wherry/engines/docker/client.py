@@ -62,6 +62,8 @@ class DockerClient:
         self.timeout = timeout
         self._dialer = Dialer(address)
         self._idle: deque[Connection] = deque()
+        self._keeps = True
+        self._closing: set[asyncio.Task[None]] = set()
         self._version: asyncio.Task[str] | None = None
 
     # ---- exchanges -----------------------------------------------------------------------
@@ -107,11 +109,11 @@ class DockerClient:
             except Refused:
                 raise
             except EngineError as error:
-                used.close()
+                self._drop(used)
                 if connection or not _may_repeat(request, used, error):
                     raise
             except BaseException:
-                used.close()
+                self._drop(used)
                 raise
 
     async def _exchange(self, request: Request, connection: Connection) -> Response:
@@ -175,10 +177,11 @@ class DockerClient:
 
     async def _negotiate(self) -> str:
         try:
-            response = await self.send(Request(method="GET", target="/_ping"))
+            async with self.open(Request(method="GET", target="/_ping")) as response:
+                with failing("GET /_ping", address=self.address):
+                    await response.read()
         except EngineError as error:
             raise EngineUnavailable(str(error)) from error
-        self.release(response.connection)
         theirs = _parse_version(response.head.headers.get("api-version", ""))
         if theirs < OLDEST:
             raise EngineUnavailable(
@@ -195,23 +198,30 @@ class DockerClient:
             connection = self._idle.pop()
             if not connection.is_stale() and now - connection.idle_since < _IDLE_SECONDS:
                 return connection
-            connection.close()
+            self._drop(connection)
         with unreachable(self.address):
             return Connection(await self._dialer.dial())
 
     def release(self, connection: Connection) -> None:
         """Keep a connection for the next request when its exchange is complete, else drop it."""
-        if connection.renew() and len(self._idle) < _IDLE_CONNECTIONS:
+        has_room = self._keeps and len(self._idle) < _IDLE_CONNECTIONS
+        if connection.renew() and has_room:
             self._idle.append(connection)
         else:
-            connection.close()
+            self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        connection.close()
+        task = asyncio.create_task(connection.wait_closed())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def aclose(self) -> None:
-        """Drop every idle connection. Idempotent."""
+        """Drop every idle connection, and keep none from now on. Idempotent."""
+        self._keeps = False
         while self._idle:
-            connection = self._idle.pop()
-            connection.close()
-            await connection.wait_closed()
+            self._drop(self._idle.pop())
+        await asyncio.gather(*self._closing)
 
 
 def _may_repeat(request: Request, used: Connection, error: EngineError) -> bool:

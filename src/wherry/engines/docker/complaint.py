@@ -9,7 +9,7 @@ from wherry.errors import ProgramNotExecutable, ProgramNotFound, StartError
 _BEGINNING = b"[FATAL tini ("
 _LONGEST = 8192
 _INIT = re.compile(
-    rb"\[FATAL tini \(\d+\)\] exec (?P<program>.*) failed: (?P<why>[^:]*)\n\Z", re.DOTALL
+    rb"\[FATAL tini \(\d+\)\] exec (?P<program>.*) failed: (?P<why>[^:\n]*)\n\Z", re.DOTALL
 )
 _RUNTIME = re.compile(r'exec: "(?P<program>.*?)":.*: (?P<why>[^:]*?)(: unknown)?$', re.DOTALL)
 _NOT_FOUND = ("executable file not found", "no such file or directory")
@@ -45,12 +45,14 @@ class Complaint:
         held, self._held = self._held, b""
         return held
 
-    def error(self, code: int) -> StartError | None:
+    def error(self, code: int, *, program: str) -> StartError | None:
         """Return why the program could not be started, None when it could."""
         match = _INIT.match(self._held)
         if match is None or code not in _FAILED_TO_START:
             return None
-        return _error(match["program"].decode(errors="replace"), match["why"].decode().strip())
+        if match["program"].decode(errors="replace") != program:
+            return None
+        return _error(program, match["why"].decode(errors="replace"))
 
 
 def start_error(reason: str) -> StartError | None:

@@ -63,23 +63,32 @@ class Connection:
 
     async def exchange(self, request: Request) -> Head:
         """Send a request and return the head of its response."""
-        try:
-            await self._send(request)
-        except ConnectionError:
-            # An engine that refuses a body answers and closes before it has read all of it.
-            if self._http.their_state is not h11.SEND_RESPONSE:
-                raise
-        return await self._head(request)
-
-    async def _send(self, request: Request) -> None:
         data = self._http.send(request.head()) or b""
         if isinstance(request.body, bytes):
             if request.body:
                 data += self._http.send(h11.Data(data=request.body)) or b""
             await self._duplex.write(data + (self._http.send(h11.EndOfMessage()) or b""))
-            return
+            return await self._head(request)
         await self._duplex.write(data)
-        async for chunk in request.body:
+        return await self._stream(request, request.body)
+
+    async def _stream(self, request: Request, body: AsyncIterable[bytes]) -> Head:
+        """Send a body and listen meanwhile: an engine that refuses it does not read to its end."""
+        sending = asyncio.create_task(self._send(body))
+        answering = asyncio.create_task(self._head(request))
+        try:
+            await asyncio.wait([sending, answering], return_when=asyncio.FIRST_COMPLETED)
+            error = None if answering.done() else sending.exception()
+            if error is not None and not isinstance(error, ConnectionError):
+                raise error
+            return await answering
+        finally:
+            for task in (sending, answering):
+                task.cancel()
+            await asyncio.gather(sending, answering, return_exceptions=True)
+
+    async def _send(self, body: AsyncIterable[bytes]) -> None:
+        async for chunk in body:
             await self._duplex.write(self._http.send(h11.Data(data=chunk)) or b"")
         await self._duplex.write(self._http.send(h11.EndOfMessage()) or b"")
 

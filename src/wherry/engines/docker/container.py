@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from wherry.engines.docker.complaint import Complaint
-from wherry.engines.docker.failures import TRANSPORT_ERRORS, Refused, failing
+from wherry.engines.docker.failures import TRANSPORT_ERRORS, Refused, describe, failing
 from wherry.engines.docker.frames import Frames
 from wherry.engines.feeding import Feeder
 from wherry.errors import EngineError
@@ -27,6 +27,7 @@ _SIGKILLED = 128 + signals.SIGKILL
 _OUTPUT_AFTER_EXIT = 30.0
 """Seconds the engine may stay silent on an output stream after the container has ended."""
 _ANSWER_BYTES = 64 * 1024
+_DRAINED = 16 * 1024 * 1024
 
 
 class DockerContainer:
@@ -38,25 +39,29 @@ class DockerContainer:
         client: DockerClient,
         *,
         name: str,
-        stream: tuple[Duplex, bytes],
+        output: tuple[Duplex, bytes],
+        stdin: Duplex | None,
         waiting: Response,
     ) -> None:
         self.id = id
         self.name = name
         self.finished = False
         self._client = client
-        self._stream, self._carried = stream
+        self._output, self._carried = output
+        self._stdin = stdin
         self._waiting: Connection | None = waiting.connection
         self._wait = asyncio.create_task(self._wait_for_end(waiting.connection))
         self._wait.add_done_callback(self._watch_output)
         self._frames = Frames()
         self._complaint = Complaint()
+        self._wrote = False
         self._feeder: Feeder | None = None
         self._failure: EngineError | None = None
         self._reading_since: float | None = None
         self._sent: set[int] = set()
         self._events: deque[Event] = deque()
-        """At most what one read of 64 KiB held."""
+        """What one read of 64 KiB held; after a kill, what was still on its way."""
+        self._reading = asyncio.Lock()
 
     # ---- events --------------------------------------------------------------------------
 
@@ -71,21 +76,32 @@ class DockerContainer:
         return self._events.popleft()
 
     async def _receive(self) -> None:
-        if data := await self._read():
-            self._events.extend(
-                kept for output in self._frames.feed(data) if (kept := self._keep(output))
-            )
-            return
-        self._raise_failure()
-        self._frames.finish()
-        ended = await self._exit()
-        if held := self._complaint.release():
-            self._events.append(Output("stderr", held))
-        self._events.append(ended)
-        self.finished = True
+        """Add to the events: what was written, or the end."""
+        async with self._reading:
+            try:
+                if self._events or self.finished or await self._pull():
+                    return
+            except EngineError:
+                self._raise_failure()
+                raise
+            self._raise_failure()
+            self._frames.finish()
+            ended = await self._exit()
+            if held := self._complaint.release():
+                self._events.append(Output("stderr", held))
+            self._events.append(ended)
+            self.finished = True
+
+    async def _pull(self) -> bool:
+        """Read once; False at the end of the output."""
+        data = await self._read()
+        outputs = (self._keep(output) for output in self._frames.feed(data))
+        self._events.extend(output for output in outputs if output)
+        return bool(data)
 
     def _keep(self, output: Output) -> Output | None:
         if output.stream == "stdout":
+            self._wrote = True
             return output
         kept = self._complaint.hold(output.data)
         return Output("stderr", kept) if kept else None
@@ -97,10 +113,7 @@ class DockerContainer:
         self._reading_since = asyncio.get_running_loop().time()
         try:
             with failing(f"reading the output of container {self.id}", address=self._address):
-                return await self._stream.read()
-        except EngineError:
-            self._raise_failure()
-            raise
+                return await self._output.read()
         finally:
             self._reading_since = None
 
@@ -114,12 +127,12 @@ class DockerContainer:
     async def _exit(self) -> Exit:
         code = await self._wait
         self._raise_failure()
-        state = await self._inspect()
-        if error := self._complaint.error(code):
+        known = await self._inspect()
+        if not self._wrote and (error := self._complaint.error(code, program=known["Path"])):
             raise error
         if code - 128 in self._sent:
             return Exit(code, "killed")
-        if code == _SIGKILLED and state.get("OOMKilled"):
+        if code == _SIGKILLED and known["State"].get("OOMKilled"):
             return Exit(code, "oom")
         return exit_from_code(code)
 
@@ -134,8 +147,8 @@ class DockerContainer:
             raise EngineError(f"engine {self._address}: its connection was cut at the very end")
         path = f"/containers/{self.name}/json"
         answer = await self._client.call("GET", path, connection=connection)
-        state: dict[str, Any] = answer["State"]
-        return state
+        known: dict[str, Any] = answer
+        return known
 
     async def _wait_for_end(self, connection: Connection) -> int:
         operation = f"waiting for the end of container {self.id}"
@@ -161,7 +174,7 @@ class DockerContainer:
 
     def _check_output(self) -> None:
         since, loop = self._reading_since, asyncio.get_running_loop()
-        if self.finished or self._stream.is_stale():
+        if self.finished or self._output.is_stale():
             return
         if since is not None and loop.time() - since >= _OUTPUT_AFTER_EXIT:
             self._fail(
@@ -175,7 +188,7 @@ class DockerContainer:
 
     def _fail(self, error: EngineError) -> None:
         self._failure = self._failure or error
-        self._stream.close()
+        self._output.close()
 
     @property
     def _address(self) -> object:
@@ -185,6 +198,8 @@ class DockerContainer:
 
     def feed(self, source: Stdin) -> None:
         """Start to feed the program from its source."""
+        if self._stdin is None:
+            return
         self._feeder = Feeder(
             source, write=self._write, end=self._end_stdin, failed=self._source_failed
         )
@@ -197,15 +212,22 @@ class DockerContainer:
         return error
 
     async def _write(self, data: bytes) -> bool:
+        assert self._stdin
         try:
-            await self._stream.write(data)
-        except TRANSPORT_ERRORS:
+            await self._stdin.write(data)
+        except ConnectionError:
             return False  # the program or the engine is gone; the output says which
+        except TRANSPORT_ERRORS as error:
+            # The program would take what it got until now for everything.
+            reason = f"sending the input of container {self.id} failed: {describe(error)}"
+            self._fail(EngineError(f"engine {self._address}: {reason}"))
+            return False
         return True
 
     async def _end_stdin(self) -> None:
+        assert self._stdin
         with contextlib.suppress(*TRANSPORT_ERRORS):
-            await self._stream.end()
+            await self._stdin.end()
 
     async def _source_failed(self) -> None:
         try:
@@ -218,6 +240,19 @@ class DockerContainer:
         if self.finished or self._wait.done():
             return
         self._sent.add(signal)
+        if signal != signals.SIGKILL:
+            await self._signal(signal)
+            return
+        # The engine answers when the container has ended, and that only when somebody has read
+        # what it wrote: a program that is dead leaves a few MiB on its way at most.
+        draining = asyncio.create_task(self._drain())
+        try:
+            await self._signal(signal)
+        finally:
+            draining.cancel()
+            await asyncio.wait([draining])
+
+    async def _signal(self, signal: int) -> None:
         path = f"/containers/{self.name}/kill"
         try:
             await self._client.call("POST", path, query={"signal": int(signal)})
@@ -225,11 +260,27 @@ class DockerContainer:
             if error.status not in (404, 409):  # gone, not running: it has already exited
                 raise
 
+    async def _drain(self) -> None:
+        drained = 0
+        while drained < _DRAINED:
+            async with self._reading:
+                known = len(self._events)
+                try:
+                    if self.finished or not await self._pull():
+                        return
+                except EngineError as error:
+                    self._failure = self._failure or error
+                    return
+                new = list(self._events)[known:]
+            drained += sum(len(event.data) for event in new if isinstance(event, Output))
+
     # ---- the end -------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Stop feeding and drop the connections; the container itself is removed elsewhere."""
-        self._stream.close()
+        connections = [self._output, self._stdin] if self._stdin else [self._output]
+        for connection in connections:
+            connection.close()
         self._wait.cancel()
         try:
             if self._feeder is not None:
@@ -238,4 +289,5 @@ class DockerContainer:
             await asyncio.wait([self._wait])
             if self._waiting is not None:
                 self._client.release(self._waiting)
-            await self._stream.wait_closed()
+            for connection in connections:
+                await connection.wait_closed()

@@ -17,6 +17,8 @@ _KEEPALIVE_IDLE = 30
 """Seconds. A half-closed connection through a Swarm VIP is dropped after 60 (moby #29655)."""
 _UNANSWERED = 60
 """Seconds after which a peer that acknowledges nothing is taken for gone."""
+_REAP_SECONDS = 5.0
+_WORDS_SECONDS = 0.5
 
 
 class Duplex(Protocol):
@@ -74,9 +76,13 @@ class Socket:
         if not self._writer.transport.is_closing():
             self._writer.write_eof()
 
+    def is_closing(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._writer.transport.is_closing()
+
     def is_stale(self) -> bool:
         """Whether the peer has closed."""
-        return self._writer.transport.is_closing() or self._reader.at_eof()
+        return self.is_closing() or self._reader.at_eof()
 
     def close(self) -> None:
         """Drop it at once: what has not been sent is not wanted any more."""
@@ -108,8 +114,8 @@ class Child:
         """Return what is there; raises OSError with the child's own words when it failed."""
         if data := await self._pipes.read():
             return data
-        await self._listening
-        if await self._process.wait() != 0:
+        await self._ended()
+        if self._process.returncode != 0:
             raise ConnectionResetError(self._words())
         return b""
 
@@ -122,8 +128,7 @@ class Child:
         try:
             await self._pipes.write(data)
         except (BrokenPipeError, ConnectionResetError) as error:
-            await self._listening
-            await self._process.wait()
+            await self._ended()
             raise BrokenPipeError(self._words()) from error
 
     async def end(self) -> None:
@@ -136,15 +141,24 @@ class Child:
 
     def close(self) -> None:
         """End the child."""
-        self._pipes.close()
+        if not self._pipes.is_closing():
+            self._pipes.close()
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
     async def wait_closed(self) -> None:
-        """Reap the child."""
-        await self._listening
-        await self._process.wait()
+        """Reap the child, and close our ends of its pipes, which asyncio has no public way to."""
+        await self._ended()
+        self._process._transport.close()  # type: ignore[attr-defined] # noqa: SLF001
+
+    async def _ended(self) -> None:
+        """Wait for the end; a connection that ssh shares may keep its stderr open beyond that."""
+        waiting = asyncio.ensure_future(self._process.wait())
+        await asyncio.wait([waiting], timeout=_REAP_SECONDS)
+        await asyncio.wait([self._listening], timeout=_WORDS_SECONDS)
+        waiting.cancel()
+        self._listening.cancel()
 
 
 async def dial_unix(path: str) -> Socket:

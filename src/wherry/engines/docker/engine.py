@@ -21,6 +21,7 @@ from wherry.engines.docker.options import Profile, check
 from wherry.errors import EngineUnavailable, ImageNotFound
 from wherry.images.credentials import StoredCredentials, default_files
 from wherry.images.flights import Flights
+from wherry.streams import NOTHING
 
 if TYPE_CHECKING:
     from wherry.engines.base import Stdin
@@ -96,13 +97,15 @@ class DockerEngine:
     async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[DockerContainer]:
         """Start a fresh container; see :class:`wherry.engines.base.Engine`."""
         self._check_open()
-        call = Call(self.client, invocation, profile=self.profile)
+        has_stdin = stdin is not NOTHING
+        call = Call(self.client, invocation, profile=self.profile, has_stdin=has_stdin)
         container: DockerContainer | None = None
         try:
             async with self._starts:
                 await self._create(call)
-                container = await call.start()
-            self._running.add(container)
+                container = await call.attach()
+                self._running.add(container)
+                await call.start()
             container.feed(stdin)
             yield container
         except BaseException:

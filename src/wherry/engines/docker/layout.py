@@ -19,6 +19,7 @@ from wherry.models import File, Function, Mount
 SECRETS = "/run/secrets"
 _WRITABLE = ("/tmp", "/run")  # noqa: S108 - inside the container
 _TMPFS = "rw,exec,nosuid,nodev,mode=1777"
+"""For everybody, but a directory that the image has keeps its mode: runc sees to that."""
 _LEAST_TMP = 64 * 1024
 _SHARE = 8
 """One part in eight of ``limits.tmp`` for /run, one for /dev/shm, the rest for /tmp."""

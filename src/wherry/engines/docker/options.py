@@ -46,17 +46,19 @@ def check(function: Function) -> None:
         raise UsageError(f"limits.pids {function.limits.pids} must be at least 1")
 
 
-def create_body(invocation: Invocation, *, profile: Profile) -> dict[str, Any]:
-    """Return the body of ``POST /containers/create``."""
+def create_body(
+    invocation: Invocation, *, profile: Profile, has_stdin: bool = True
+) -> dict[str, Any]:
+    """Return the body of ``POST /containers/create``; without stdin it is at its end at once."""
     function = invocation.function
     check(function)
     command = [*function.command, *invocation.args]
     body: dict[str, Any] = {
         "Image": function.image,
         # Both are needed for a half-close to reach the program as end of file, and no TTY.
-        "OpenStdin": True,
-        "StdinOnce": True,
-        "AttachStdin": True,
+        "OpenStdin": has_stdin,
+        "StdinOnce": has_stdin,
+        "AttachStdin": has_stdin,
         "AttachStdout": True,
         "AttachStderr": True,
         "Tty": False,
