@@ -70,7 +70,7 @@ async def test_a_daemon_that_is_gone_is_named_and_its_containers_are_left_to_the
     own_dockerd: Dockerd, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with engine_of(own_dockerd.unix) as engine:
-        with pytest.raises(EngineError):
+        with pytest.raises(EngineError):  # noqa: PT012
             async with begun(engine, *SLEEP) as events:
                 await asyncio.to_thread(own_dockerd.kill)
                 async for _ in events:
@@ -149,7 +149,7 @@ async def test_a_connection_cut_inside_a_frame_is_an_error_and_no_end(
     port = server.sockets[0].getsockname()[1]
     async with server, engine_of(f"docker+tcp://127.0.0.1:{port}") as engine:
         ended: list[object] = []
-        with pytest.raises(EngineError, match=r"tcp://127\.0\.0\.1|inside a frame"):
+        with pytest.raises(EngineError, match=r"tcp://127\.0\.0\.1|inside a frame"):  # noqa: PT012
             async with engine.start(invocation("cat", "/dev/zero"), streams.NOTHING) as container:
                 read = 0
                 async for event in container:
