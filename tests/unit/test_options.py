@@ -128,6 +128,7 @@ def test_an_unknown_option_is_a_type_error_that_names_the_nearest() -> None:
         ("mounts", ["type=bind,sorce=/a,target=/b"], "'sorce'; did you mean 'source'"),
         ("mounts", ["type=tmpfs,source=/a,target=/b"], "a tmpfs mount cannot have"),
         ("mounts", ["type=bind,source=/a,target=/b,readonly=perhaps"], "write true or false"),
+        ("mounts", ["type=bind,source=/a,target=/b,readonly,rw"], "either readonly or rw"),
         ("tmpfs", "/scratch", "tmpfs: write a list"),
         ("tmpfs", ["/scratch:exec"], "'exec' cannot be set"),
         ("tmpfs", {"scratch": None}, "tmpfs: 'scratch' must be an absolute path"),
@@ -176,10 +177,12 @@ def test_an_entrypoint_may_be_one_program_or_none() -> None:
 @pytest.mark.parametrize(
     ("text", "mount"),
     [
-        ("/a:/b", Mount(target="/b", source="/a", read_only=False)),
+        ("/a:/b", Mount(target="/b", source="/a")),
         ("/a:/b:rw", Mount(target="/b", source="/a", read_only=False)),
         ("/a:/b:ro", Mount(target="/b", source="/a")),
-        ("type=bind,source=/a,target=/b", Mount(target="/b", source="/a", read_only=False)),
+        ("type=bind,source=/a,target=/b", Mount(target="/b", source="/a")),
+        ("source=/a,target=/b,rw", Mount(target="/b", source="/a", read_only=False)),
+        ("source=/a,target=/b,readonly=0", Mount(target="/b", source="/a", read_only=False)),
         ("source=/a,target=/b,readonly", Mount(target="/b", source="/a")),
         ("type=bind,src=/a,dst=/b,ro=true", Mount(target="/b", source="/a")),
         (
@@ -188,7 +191,7 @@ def test_an_entrypoint_may_be_one_program_or_none() -> None:
         ),
     ],
 )
-def test_mounts_are_read_as_docker_reads_them(text: str, mount: Mount) -> None:
+def test_mounts_are_read_only_unless_they_say_rw(text: str, mount: Mount) -> None:
     assert built(mounts=[text]).mounts == (mount,)
 
 

@@ -45,7 +45,9 @@ def declare(parser: Parser) -> None:
     parser.value("--entrypoint", metavar="PROGRAM", help='replace the image\'s; "" clears it')
     parser.value("-w", "--workdir", metavar="PATH", help="the directory it starts in")
     parser.value("-u", "--user", metavar="USER[:GROUP]", help="names or numbers of the image")
-    parser.value("--stop-signal", metavar="SIGNAL", help="what SIGTERM becomes inside")
+    parser.value(
+        "--stop-signal", metavar="SIGNAL", help="what SIGTERM is turned into on its way inside"
+    )
     _declare_files(parser)
     _declare_limits(parser)
     parser.section("Container")
@@ -62,7 +64,7 @@ def declare(parser: Parser) -> None:
 
 def _declare_files(parser: Parser) -> None:
     parser.section("Files")
-    parser.values("-v", "--volume", metavar="SOURCE:TARGET[:ro]",
+    parser.values("-v", "--volume", metavar="SOURCE:TARGET[:rw]",
                   help="mount a file or directory of this machine")  # fmt: skip
     parser.values("--mount", metavar="type=bind|tmpfs,…",
                   help="the same in docker's long form")  # fmt: skip

@@ -14,7 +14,7 @@ ROOT = Group(
     usage="wherry run [OPTIONS] IMAGE [ARG…]",
     examples=(
         "echo hello | wherry run busybox tr a-z A-Z",
-        'wherry run -v "$PWD:/data:ro" -m 512m python:3.12 python /data/report.py > report.html',
+        'wherry run -v "$PWD:/data" -m 512m python:3.12 python /data/report.py > report.html',
         "ls *.png | wherry map -P 4 --out-dir small --suffix .jpg magick convert - jpg:-",
     ),
     commands={

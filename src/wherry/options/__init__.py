@@ -38,8 +38,8 @@ class Options(TypedDict, total=False):
     network: Network
     """``none`` by default; see :attr:`wherry.models.Function.network`."""
     mounts: Iterable[Mount | str]
-    """Mounts, or what docker's ``--mount`` and ``--volume`` take: such a text is writable
-    unless it says ``readonly`` or ends in ``:ro``."""
+    """Mounts, or what docker's ``--mount`` and ``--volume`` take: such a text is
+    read-only too, unless it says ``rw`` or ends in ``:rw``."""
     tmpfs: Mapping[str, int | str | None] | Sequence[str]
     """Target to size, or ``/target:size=64m``."""
     secrets: Mapping[str, StrPath | bytes | Secret] | Sequence[Secret]

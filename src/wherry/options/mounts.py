@@ -19,6 +19,7 @@ _ALIASES = {
     "dst": "target",
     "readonly": "readonly",
     "ro": "readonly",
+    "rw": "writable",
     "tmpfs-size": "size",
 }
 _TRUE = {"", "true", "1"}
@@ -39,17 +40,18 @@ def mounts(
 
 
 def parse_mount(text: str) -> Mount:
-    """Read ``/host:/target[:ro|rw]``, or ``type=bind,source=/host,target=/target[,readonly]``.
+    """Read ``/host:/target[:ro|rw]``, or ``type=bind,source=/host,target=/target[,rw]``.
 
-    As docker reads them, and so writable by default. A path of the host may start with ``.`` or
+    Docker's notation, but read-only unless it says ``rw`` (or ``readonly=false``): a function
+    writes to the host only where it was told to. A path of the host may start with ``.`` or
     ``~``. Raises :class:`UsageError`.
     """
     if "=" in text.partition(",")[0]:
         return _from_fields(text)
     parts = text.split(":")
     if len(parts) not in {2, 3}:
-        raise UsageError(f"mounts: {text!r} must be /host:/target, and :ro after it perhaps")
-    mode = parts[2] if len(parts) == 3 else "rw"
+        raise UsageError(f"mounts: {text!r} must be /host:/target, and :rw after it perhaps")
+    mode = parts[2] if len(parts) == 3 else "ro"
     if mode not in {"ro", "rw"}:
         raise UsageError(f"mounts: {text!r} ends in {mode!r}, where only ro and rw can stand")
     return _bind(parts[0], target=parts[1], read_only=mode == "ro")
@@ -78,9 +80,8 @@ def _from_fields(text: str) -> Mount:
     target = fields.get("target", "")
     match fields.get("type", "bind"):
         case "bind" if "size" not in fields:
-            read_only = _truth(fields.get("readonly", "false"), text=text)
-            return _bind(fields.get("source", ""), target=target, read_only=read_only)
-        case "tmpfs" if not fields.keys() & {"source", "readonly"}:
+            return _bind(fields.get("source", ""), target=target, read_only=_read_only(fields))
+        case "tmpfs" if not fields.keys() & {"source", "readonly", "writable"}:
             return _tmpfs(target, size=fields.get("size"))
         case "bind" | "tmpfs" as kind:
             raise UsageError(f"mounts: {text!r} says what a {kind} mount cannot have")
@@ -88,9 +89,17 @@ def _from_fields(text: str) -> Mount:
             raise UsageError(f"mounts: {text!r} has type {other!r}; there is bind and tmpfs")
 
 
-def _truth(value: str, *, text: str) -> bool:
+def _read_only(fields: Mapping[str, str]) -> bool:
+    if "writable" in fields and "readonly" in fields:
+        raise UsageError("mounts: say either readonly or rw, not both")
+    if "writable" in fields:
+        return not _truth(fields["writable"], name="rw")
+    return _truth(fields.get("readonly", "true"), name="readonly")
+
+
+def _truth(value: str, *, name: str) -> bool:
     if value not in _TRUE | _FALSE:
-        raise UsageError(f"mounts: {text!r} has readonly={value!r}; write true or false")
+        raise UsageError(f"mounts: {name}={value!r}; write true or false")
     return value in _TRUE
 
 
