@@ -147,3 +147,19 @@ def manifest_of(store: ImageStore, *layers: bytes, **config: Any) -> bytes:
         "layers": [blob.to_json() for blob in blobs],
     }
     return json.dumps(manifest).encode()
+
+
+def tree_of(root: Path) -> dict[str, tuple[object, ...]]:
+    """Return what is below a root: kinds, modes, times, content, and which are hard links."""
+    found: dict[str, tuple[object, ...]] = {}
+    first: dict[int, str] = {}
+    for path in sorted(root.rglob("*")):
+        there, name = path.lstat(), str(path.relative_to(root))
+        content: object = None
+        if path.is_symlink():
+            content = path.readlink()
+        elif path.is_file():
+            content = path.read_bytes()
+        alias = first.setdefault(there.st_ino, name) if not path.is_dir() else name
+        found[name] = (there.st_mode, int(there.st_mtime), content, alias)
+    return found
