@@ -100,6 +100,7 @@ class Process:
         # The one task that no group owns: it lives as long as the process, which the caller
         # holds and closes, and it reports its errors to whoever reads or waits.
         self._life = asyncio.create_task(self._live(started), name=f"process {self.id}")
+        self._life.add_done_callback(lambda _: self._end(started))
         try:
             await asyncio.shield(started)
         except asyncio.CancelledError:
@@ -118,7 +119,7 @@ class Process:
         try:
             async with asyncio.timeout(timeout):
                 with self._demand.present():
-                    await asyncio.shield(life)
+                    await asyncio.wait([life])
         except TimeoutError as error:
             raise subprocess.TimeoutExpired(self.args, timeout or 0) from error
         if self._error is not None:
@@ -221,13 +222,9 @@ class Process:
                 started.set_result(None)
                 await self._pull(container)
         except asyncio.CancelledError:
-            self._error = EngineError(f"process {self.id} was closed before its end")
+            self._error = _closed(self.id)
         except Exception as error:  # noqa: BLE001 - raised again by every read and wait
             self._error = error
-        finally:
-            if self._error is not None and not started.done():
-                started.set_exception(self._error)
-            self._end()
 
     async def _pull(self, container: Container) -> None:
         events = aiter(container)
@@ -243,8 +240,16 @@ class Process:
                 case None:
                     raise EngineError(f"the events of container {self.id} ended without an exit")
 
-    def _end(self) -> None:
+    def _end(self, started: asyncio.Future[None]) -> None:
+        if self.exit is None and self._error is None:
+            self._error = _closed(self.id)
+        if self._error is not None and not started.done():
+            started.set_exception(self._error)
         for reader in filter(None, (self.stdout, self.stderr)):
             reader.end(self._error)
         if self.stdin is not None:
             self.stdin.end()
+
+
+def _closed(id: str) -> EngineError:  # noqa: A002 - as everywhere
+    return EngineError(f"process {id} was closed before its end")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import concurrent.futures.thread  # noqa: F401 - registers its own end first, so it comes last
+import os
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack, overload
+from weakref import WeakSet
 
 from wherry import streams
 from wherry.client import AsyncClient, BoundFunction, Inputs, Progress
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_open: WeakSet[Client] = WeakSet()
+"""The clients of this process that may have to be closed when Python exits."""
+
 
 class Client:
     """Calls images, and functions that were declared, on one engine.
@@ -33,6 +41,7 @@ class Client:
     def __init__(self, engine: Engine, *, functions: Iterable[Function] = ()) -> None:
         self._client = AsyncClient(engine, functions=functions)
         self._portal = Portal()
+        _open.add(self)
 
     @property
     def functions(self) -> Mapping[str, Function]:
@@ -205,3 +214,15 @@ class SyncFunction:
 
 async def _next(results: AsyncIterator[T]) -> T | None:
     return await anext(results, None)
+
+
+def _close_all() -> None:
+    with ExitStack() as all_of_them:
+        for client in tuple(_open):
+            all_of_them.callback(client.close)
+
+
+os.register_at_fork(after_in_child=_open.clear)
+# At "atexit" it is too late: no thread pool takes work any more, which an engine may need to
+# clean up. The earlier hook is what thread pools themselves use; it has no public name.
+getattr(threading, "_register_atexit", atexit.register)(_close_all)

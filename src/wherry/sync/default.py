@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import concurrent.futures.thread  # noqa: F401 - registers its own end first, so it comes last
 import functools
 import os
 import threading
@@ -71,6 +69,3 @@ function = _deferred(Client.function)
 prepare = _deferred(Client.prepare)
 
 os.register_at_fork(after_in_child=_forget)
-# At "atexit" it is too late: no thread pool takes work any more, which an engine may need to
-# clean up. The earlier hook is what thread pools themselves use; it has no public name.
-getattr(threading, "_register_atexit", atexit.register)(close_default)

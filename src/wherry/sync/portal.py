@@ -22,10 +22,23 @@ class _Call(Generic[T]):
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         self.answer: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self.task: asyncio.Task[None] | None = None
         self._work = work
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
+    def begin(self, group: asyncio.TaskGroup) -> asyncio.Task[None]:
+        self._task = group.create_task(self._run())
+        self._task.add_done_callback(lambda _: self._settle())
+        return self._task
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def refuse(self) -> None:
+        """Close a coroutine that never came as far as the loop."""
+        self._work.close()
+
+    async def _run(self) -> None:
         try:
             result = await self._work
         except asyncio.CancelledError:
@@ -35,13 +48,11 @@ class _Call(Generic[T]):
         else:
             self.answer.set_result(result)
 
-    def cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-
-    def refuse(self) -> None:
-        self._work.close()
-        self.answer.set_exception(UsageError("this client is closed"))
+    def _settle(self) -> None:
+        """Answer for a task that was cancelled before its first step."""
+        if not self.answer.done():
+            self._work.close()
+            self.answer.set_exception(EngineError("the client was closed before the call"))
 
 
 class Portal:
@@ -51,13 +62,15 @@ class Portal:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._process = os.getpid()
+        self._lock = threading.Lock()
+        # Orders calls and the end: what is handed over comes before the end, or is refused.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._group: asyncio.TaskGroup | None = None
-        self._stop: asyncio.Event | None = None
         self._calls: set[asyncio.Task[None]] = set()
+        self._group = asyncio.TaskGroup()
+        self._stop = asyncio.Event()
+        self._ready = threading.Event()
         self._closed = False
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
@@ -67,17 +80,15 @@ class Portal:
         waits until that has cleaned up, at most 30 s, and goes on. Raises :class:`UsageError`
         after :meth:`close`, after a fork, and in the portal's own thread.
         """
-        try:
-            loop = self._running_loop()
-        except BaseException:
-            work.close()
-            raise
         call = _Call(work)
-        loop.call_soon_threadsafe(self._begin, call)
+        loop: asyncio.AbstractEventLoop | None = None
         try:
+            loop = self._hand_over(call)
             return call.answer.result()
         except BaseException:
-            if not call.answer.done():  # a signal has interrupted the wait, not the work
+            if loop is None:
+                call.refuse()
+            elif not call.answer.done():  # a signal has interrupted the wait, not the work
                 loop.call_soon_threadsafe(call.cancel)
                 concurrent.futures.wait([call.answer], timeout=PATIENCE)
             raise
@@ -97,67 +108,53 @@ class Portal:
 
     def close(self) -> None:
         """Cancel what runs, wait for its end, and end the thread. Idempotent."""
-        with self._lock:
-            self._closed = True
-            thread, loop = self._thread, self._loop
-        if thread is None or loop is None or self._process != os.getpid():
+        if self._process != os.getpid():
             return
-        if thread.is_alive():
-            loop.call_soon_threadsafe(self._end_all)
-            thread.join(PATIENCE)
+        with self._lock:
+            if self._loop is not None and not self._closed:
+                self._loop.call_soon_threadsafe(self._end_all)
+            self._closed = True
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(PATIENCE)
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _hand_over(self, call: _Call[Any]) -> asyncio.AbstractEventLoop:
         if self._process != os.getpid():
             raise UsageError("this client was made before a fork; make a new one in the child")
-        if self._closed:
-            raise UsageError("this client is closed")
-        if self._loop is None:
-            self._open()
         if self._thread is threading.current_thread():
             raise UsageError("called from the client's own event loop; use AsyncClient there")
-        assert self._loop is not None
-        return self._loop
-
-    def _open(self) -> None:
         with self._lock:
-            if self._thread is not None:
-                return
-            ready = threading.Event()
-            self._thread = threading.Thread(
-                target=self._run, args=(ready,), name="wherry", daemon=True
-            )
-            self._thread.start()
-            ready.wait()
+            if self._closed:
+                raise UsageError("this client is closed")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._run, name="wherry", daemon=True)
+                self._thread.start()
+            self._ready.wait()
+            self._loop.call_soon_threadsafe(self._begin, call)
+            return self._loop
 
-    def _run(self, ready: threading.Event) -> None:
-        loop = asyncio.new_event_loop()
+    def _run(self) -> None:
+        assert self._loop is not None
         try:
-            loop.run_until_complete(self._serve(ready))
-            loop.run_until_complete(_end_everything())
+            self._loop.run_until_complete(self._serve())
+            self._loop.run_until_complete(_end_everything())
         finally:
-            loop.close()
+            self._loop.close()
 
-    async def _serve(self, ready: threading.Event) -> None:
-        self._stop = asyncio.Event()
-        async with asyncio.TaskGroup() as self._group:
-            self._loop = asyncio.get_running_loop()
-            ready.set()
+    async def _serve(self) -> None:
+        async with self._group:
+            self._ready.set()
             await self._stop.wait()
 
+    def _begin(self, call: _Call[Any]) -> None:
+        task = call.begin(self._group)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
     def _end_all(self) -> None:
-        assert self._stop is not None
         for task in self._calls:
             task.cancel()
         self._stop.set()
-
-    def _begin(self, call: _Call[Any]) -> None:
-        if self._group is None or self._stop is None or self._stop.is_set():
-            call.refuse()
-            return
-        task = self._group.create_task(call.run())
-        call.task = task
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
 
 
 async def _end_everything() -> None:
