@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -36,21 +35,33 @@ class Command(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class Group:
-    """A table of subcommands, whose modules are loaded when they are asked for."""
+    """A table of subcommands, whose modules are loaded when they are asked for.
 
-    prog: str
-    package: str
-    text: str
-    usage: str
-    commands: Mapping[str, Mapping[str, str]]
-    """Heading to subcommand to what it does."""
-    examples: Sequence[str] = ()
-    groups: frozenset[str] = frozenset()
-    """Those that are groups themselves; their module has a ``GROUP``."""
-    hidden: frozenset[str] = frozenset()
-    """Those that only scripts use; not in the help."""
+    ``commands`` is a heading to subcommands to what they do. Of those in ``groups`` the module
+    has a ``GROUP``; those in ``hidden`` are for scripts and not in the help.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        *,
+        package: str,
+        text: str,
+        usage: str,
+        commands: Mapping[str, Mapping[str, str]],
+        examples: Sequence[str] = (),
+        groups: frozenset[str] = frozenset(),
+        hidden: frozenset[str] = frozenset(),
+    ) -> None:
+        self.prog = prog
+        self.commands = commands
+        self.groups = groups
+        self._package = package
+        self._text = text
+        self._usage = usage
+        self._examples = examples
+        self._hidden = hidden
 
     def dispatch(self, words: Sequence[str]) -> int:
         """Run the subcommand that the words name, and return its exit code."""
@@ -82,9 +93,9 @@ class Group:
     def help(self) -> str:
         """Return the help of the group."""
         width = max(map(len, self.names())) + 2
-        parts = [f"Usage: {self.usage}", self.text]
-        if self.examples:
-            parts.append("Examples:\n" + "\n".join(f"  {line}" for line in self.examples))
+        parts = [f"Usage: {self._usage}", self._text]
+        if self._examples:
+            parts.append("Examples:\n" + "\n".join(f"  {line}" for line in self._examples))
         for heading, commands in self.commands.items():
             rows = "\n".join(f"  {name:<{width}}{text}" for name, text in commands.items())
             parts.append(f"{heading}:\n{rows}")
@@ -110,7 +121,7 @@ class Group:
         return leading, rest
 
     def _check(self, name: str) -> None:
-        if name in self.names() or name in self.hidden:
+        if name in self.names() or name in self._hidden:
             return
         from wherry.names import nearest
 
@@ -120,4 +131,4 @@ class Group:
 
     def _module(self, name: str) -> ModuleType:
         module = _RENAMED.get(name, name.replace("-", "_"))
-        return importlib.import_module(f"{self.package}.{module}")
+        return importlib.import_module(f"{self._package}.{module}")

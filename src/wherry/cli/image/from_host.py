@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wherry.cli import engines, standard
 from wherry.cli.image import config_options
-from wherry.cli.image.ls import names
+from wherry.cli.image.ls import familiar
 from wherry.cli.parsing import Operand, Parser
 from wherry.errors import UsageError
 
@@ -25,7 +25,7 @@ def parser() -> Parser:
         "first program.",
         examples=(
             "wherry image from-host tools sh cat tr sort",
-            'wherry image from-host --entrypoint "jq -c" --file jq.conf:/etc/jq.conf my/jq jq',
+            'wherry image from-host --entrypoint "jq -c" my/jq jq',
         ),
         operands=(
             Operand("NAME", "what it is called from now on, NAME[:TAG]"),
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     """Make it, print its name, and return the exit code."""
     from wherry.images.fromhost import from_host
 
-    image = from_host(
+    from_host(
         engines.open_store(args),
         args.name,
         programs=args.program,
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
         files=dict(_file(text) for text in args.file),
         trees=[Path(tree) for tree in args.tree],
     )
-    standard.emit("".join(f"{name}\n" for name in names(image)))
+    standard.emit(f"{familiar(args.name)}\n")
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wherry.cli import engines, standard
 from wherry.cli.image import config_options
-from wherry.cli.image.ls import names
+from wherry.cli.image.ls import familiar
 from wherry.cli.parsing import Operand, Parser
 
 if TYPE_CHECKING:
@@ -40,6 +40,6 @@ def main(args: argparse.Namespace) -> int:
 
     config = config_options.config_of(args)
     source = sys.stdin.buffer if args.file == "-" else Path(args.file)
-    image = import_rootfs(engines.open_store(args), source, reference=args.name, config=config)
-    standard.emit("".join(f"{name}\n" for name in names(image)))
+    import_rootfs(engines.open_store(args), source, reference=args.name, config=config)
+    standard.emit(f"{familiar(args.name)}\n")
     return 0

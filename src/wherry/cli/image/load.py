@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry.cli import engines, standard
-from wherry.cli.image.ls import names
+from wherry.cli.image.ls import familiar, names
 from wherry.cli.parsing import Operand, Parser
 from wherry.errors import UsageError
 
@@ -48,7 +48,10 @@ def main(args: argparse.Namespace) -> int:
     store = engines.open_store(args)
     with _archive(args.file, store) as path:
         images = load(store, path, reference=args.name, platform=args.platform)
-    standard.emit("".join(f"{name}\n" for image in images for name in names(image)))
+    if args.name is not None:
+        standard.emit(f"{familiar(args.name)}\n")
+    else:
+        standard.emit("".join(f"{name}\n" for image in images for name in names(image)))
     return 0
 
 

@@ -45,10 +45,14 @@ def main(args: argparse.Namespace) -> int:
 
 def names(image: Image) -> list[str]:
     """Return what an image is called, as short as docker has it; its id without a name."""
+    return [familiar(name) for name in image.references] or [printing.short_id(image.id)]
+
+
+def familiar(name: str) -> str:
+    """Return the shortest name that means the same image."""
     from wherry.images.reference import Reference
 
-    familiar = [Reference.parse(name).familiar for name in image.references]
-    return familiar or [printing.short_id(image.id)]
+    return Reference.parse(name).familiar
 
 
 def fields(image: Image) -> dict[str, Any]:

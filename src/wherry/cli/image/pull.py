@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from wherry.cli import engines, printing, standard
+from wherry.cli.image.ls import familiar, fields
 from wherry.cli.parsing import Operand, Parser
 
 if TYPE_CHECKING:
@@ -36,11 +37,9 @@ def main(args: argparse.Namespace) -> int:
     """Pull them, and return the exit code."""
     images = asyncio.run(_pull_all(args))
     if args.json:
-        from wherry.cli.image.ls import fields
-
         printing.show_json([fields(image) for image in images])
     elif not args.quiet:
-        standard.emit("".join(f"{name}\n" for image in images for name in image.references))
+        standard.emit("".join(f"{familiar(name)}\n" for name in args.image))
     return 0
 
 
