@@ -199,6 +199,8 @@ class AsyncClient:
         to be taken, and no input is pulled before there is room for it. A result may be a failed
         one; what raises is the engine or ``inputs``, and it ends the other calls.
         """
+        if isinstance(inputs, str | bytes):
+            raise UsageError(f"inputs: {inputs!r:.80} is one input; write a list of them")
         if isinstance(function, BoundFunction):
             function = function.function
         declared = self._declared(function) if isinstance(function, str) else function

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from wherry.errors import EngineError, FunctionError, ProgramNotFound, UsageErro
 from wherry.models import Exit, Function, Limits, Output
 from wherry.process import PIPE
 from wherry.testing import Call, MemoryEngine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 UPPER = Function(name="upper", image="busybox", command=("tr", "a-z", "A-Z"))
 FAIL = Function(name="fail", image="busybox", command=("sh", "-c", "echo o; echo e >&2; exit 3"))
@@ -203,6 +206,8 @@ async def test_map_never_has_more_calls_in_flight_than_allowed() -> None:
     most = 0
     assert len([r async for r in counted.map([None] * 50)]) == 50
     assert most == 2 * (os.cpu_count() or 1)
+    with pytest.raises(UsageError, match="inputs: 'abc' is one input"):
+        client.map(counted, "abc")
     with pytest.raises(UsageError, match="concurrency: 0"):
         client.map(counted, [], concurrency=0)
 

@@ -63,8 +63,8 @@ class Portal:
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._lock = threading.Lock()
         # Orders calls and the end: what is handed over comes before the end, or is refused.
+        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._calls: set[asyncio.Task[None]] = set()
@@ -126,20 +126,24 @@ class Portal:
             if self._closed:
                 raise UsageError("this client is closed")
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._run, name="wherry", daemon=True)
-                self._thread.start()
+                self._loop = self._open()
             self._ready.wait()
             self._loop.call_soon_threadsafe(self._begin, call)
             return self._loop
 
-    def _run(self) -> None:
-        assert self._loop is not None
+    def _open(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._run, args=(loop,), name="wherry", daemon=True)
+        thread.start()
+        self._thread = thread
+        return loop
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            self._loop.run_until_complete(self._serve())
-            self._loop.run_until_complete(_end_everything())
+            loop.run_until_complete(self._serve())
+            loop.run_until_complete(_end_everything())
         finally:
-            self._loop.close()
+            loop.close()
 
     async def _serve(self) -> None:
         async with self._group:
