@@ -15,6 +15,8 @@ from pathlib import Path
 
 _PREFIX = "wherry-sandbox "
 _PROC = Path("/proc")
+_KERNEL_THREAD = 0x00200000
+"""PF_KTHREAD of linux/sched.h."""
 _EXECVE_PATIENCE = 100
 """Looks at one process, before it counts as one that has no command line."""
 _ARGUMENTS_READ = 5
@@ -122,12 +124,18 @@ def _pid_namespace(pid: int) -> int:
 
 def start_time(pid: int) -> int | None:
     """Return when a process started, in clock ticks since boot; None when it is no more."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """Return the fields of proc(5)'s ``stat`` from the third on; None when it has ended."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    return None if fields[0] in (b"Z", b"X") else fields
 
 
 def marker_of(pid: int) -> Marker | None:
@@ -145,12 +153,18 @@ def _command_line(pid: int) -> bytes:
         try:
             if line := (_PROC / str(pid) / "cmdline").read_bytes():
                 return line
-            # Only what has a program will have a command line: no kernel thread, no zombie.
-            (_PROC / str(pid) / "exe").readlink()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return b""
+        if not _has_program(pid):
             return b""
         os.sched_yield()
     return b""
+
+
+def _has_program(pid: int) -> bool:
+    """Return False for what never has a command line: kernel threads, and what has ended."""
+    fields = _stat(pid)
+    return fields is not None and not int(fields[6]) & _KERNEL_THREAD
 
 
 def sightings() -> Iterator[Sighting]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,11 +148,9 @@ def _writable(root: Path) -> tuple[tuple[str, str], ...]:
 
 def _in_tmpfs(path: str, mounts: tuple[At, ...]) -> tuple[str, ...]:
     """Return a path that lies in a tmpfs, where nothing is; none that a bind mount brings."""
-    around = [at for at in mounts if is_below(path, at.path)]
-    innermost = max(around, key=lambda at: len(at.path), default=None)
-    if innermost is None or not isinstance(innermost.what, Mount):
-        return ()
-    return (path,) if innermost.what.type == "tmpfs" else ()
+    at = _innermost(path, mounts)
+    is_tmpfs = at is not None and isinstance(at.what, Mount) and at.what.type == "tmpfs"
+    return (path,) if is_tmpfs else ()
 
 
 def _check_places(proc: str, dev: str, paths: list[str]) -> None:
@@ -258,28 +256,31 @@ def _target(field: str, path: str, root: Path) -> str:
     return resolved
 
 
-def _check_nesting(
-    field: str, path: str, mounts: list[At] | tuple[At, ...], *, writes: bool
-) -> None:
+def _check_nesting(field: str, path: str, mounts: Sequence[At], *, writes: bool) -> None:
     """Refuse what would be written to, or follow a symlink of, another mount's source."""
-    for at in mounts:
-        mount = at.what
-        if not is_below(path, at.path) or not isinstance(mount, Mount):
-            continue
-        if path == at.path and writes:
-            raise UsageError(f"{field} {path!r} is a mount as well")
-        if path == at.path or mount.type != "bind" or mount.source is None:
-            continue
-        if writes:
-            raise UsageError(f"{field} {path!r} lies in the mount {at.path!r}: put it elsewhere")
-        inner = Path(mount.source)
-        for part in posixpath.relpath(path, at.path).split("/"):
-            inner /= part
-            if inner.is_symlink() or not inner.exists():
-                raise UsageError(
-                    f"{field} {path!r} lies in the mount {at.path!r}, where {str(inner)!r} "
-                    "must exist and be no symlink"
-                )
+    at = _innermost(path, [at for at in mounts if writes or at.path != path])
+    if at is None or not isinstance(at.what, Mount):
+        return
+    if path == at.path:
+        raise UsageError(f"{field} {path!r} is a mount as well")
+    if at.what.type != "bind" or at.what.source is None:
+        return
+    if writes:
+        raise UsageError(f"{field} {path!r} lies in the mount {at.path!r}: put it elsewhere")
+    inner = Path(at.what.source)
+    for part in posixpath.relpath(path, at.path).split("/"):
+        inner /= part
+        if inner.is_symlink() or not inner.exists():
+            raise UsageError(
+                f"{field} {path!r} lies in the mount {at.path!r}, where {str(inner)!r} "
+                "must exist and be no symlink"
+            )
+
+
+def _innermost(path: str, mounts: Sequence[At]) -> At | None:
+    """Return the mount that a path lies in."""
+    around = [at for at in mounts if is_below(path, at.path)]
+    return max(around, key=lambda at: len(at.path), default=None)
 
 
 def _absolute(field: str, path: str) -> None:
