@@ -17,8 +17,7 @@ from typing import Any
 from tests.support.layers import directory, entry, image_of, manifest_of, symlink, tar
 
 from wherry.errors import ImageError
-from wherry.images import applier, index, layout
-from wherry.images import store as stores
+from wherry.images import applier, index, layout, registration
 from wherry.images.model import OCI_MANIFEST
 from wherry.images.store import ImageStore
 
@@ -63,8 +62,8 @@ def _before(where: Any, name: str, action: Callable[..., None]) -> None:
 
 STAGES: dict[str, Callable[[], None]] = {
     "unpacking": lambda: _before(applier, "_symlink_or_fifo", _stop),
-    "unpacked": lambda: _before(stores, "sync_file_system", _stop),
-    "renamed": lambda: _before(stores, "sync_directory", _stop),
+    "unpacked": lambda: _before(registration, "sync_file_system", _stop),
+    "renamed": lambda: _before(registration, "sync_directory", _stop),
     "recorded": lambda: _before(index.Index, "changing", _stop),
     "unnamed": lambda: _before(layout.Layout, "discard", _stop),
     "removing": lambda: _before(layout, "remove", _stop),
@@ -72,7 +71,7 @@ STAGES: dict[str, Callable[[], None]] = {
 
 
 def _register(store: ImageStore) -> None:
-    _before(stores, "unpack", lambda *_, **__: print("unpacks", flush=True))
+    _before(registration, "unpack", lambda *_, **__: print("unpacks", flush=True))
     print(image_of(store, LAYER, reference="a").id, flush=True)
 
 

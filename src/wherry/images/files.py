@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 from collections.abc import Iterator
@@ -63,6 +62,8 @@ def sync_directory(path: Path) -> None:
 
 def sync_file_system(path: Path) -> None:
     """Make everything below a directory durable: one call instead of one for each file."""
+    import ctypes
+
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(fd):

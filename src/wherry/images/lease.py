@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from wherry.errors import ImageNotFound
+from wherry.images.locks import acquire
+
+if TYPE_CHECKING:
+    from wherry.images.layout import Layout
 
 
 class Lease:
@@ -37,3 +43,12 @@ class Lease:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def lease(layout: Layout, image_id: str) -> Lease:
+    """Lease an image; raises :class:`ImageNotFound` when it was removed since it was found."""
+    try:
+        fd = acquire(layout.record_of(image_id), shared=True, create=False)
+    except FileNotFoundError as error:
+        raise ImageNotFound(f"image {image_id} was removed meanwhile; pull it again") from error
+    return Lease(image_id, fd)

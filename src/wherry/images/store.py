@@ -7,32 +7,27 @@ that end with their holders (see :mod:`wherry.images.layout`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wherry.errors import ImageCorrupt, ImageError, ImageNotFound, UsageError
+from wherry.errors import ImageError, ImageNotFound, UsageError
 from wherry.images.blobs import BlobStore
-from wherry.images.files import sync_directory, sync_file_system
 from wherry.images.garbage import Garbage, Pruned, Removed, Usage
-from wherry.images.index import Index, Name, Record, canonical, read_json, read_manifest
+from wherry.images.index import Index, Name, canonical
 from wherry.images.layout import GARBAGE, Layout
-from wherry.images.lease import Lease
-from wherry.images.locks import acquire, locked
+from wherry.images.lease import Lease, lease
+from wherry.images.locks import locked
 from wherry.images.model import (
     MANIFEST_TYPES,
     Descriptor,
     Image,
-    ImageConfig,
-    Manifest,
-    diff_ids,
 )
-from wherry.images.tree import measure
-from wherry.images.unpack import Layer, UnpackLimits, unpack
+
+if TYPE_CHECKING:
+    from wherry.images.unpack import UnpackLimits
 
 __all__ = ["ImageStore", "Lease", "Pruned", "Removed", "Usage"]
-
-_CONFIG_BYTES = 8 << 20
 
 
 class ImageStore:
@@ -55,7 +50,6 @@ class ImageStore:
             raise UsageError(f"owner {owner!r}: only root can give files to another user")
         self.root = root
         self.blobs = BlobStore(root)
-        self._owner = owner
         self._limits = limits
         self._layout = Layout(root, owner=owner)
         self._index = Index(self._layout)
@@ -88,15 +82,16 @@ class ImageStore:
         :class:`ImageCorrupt` for content that is not what it should be,
         :class:`ImageNotFound` when a blob is missing.
         """
+        from wherry.images.registration import Registration
+
         name = None if reference is None else str(canonical(reference))
         if media_type not in MANIFEST_TYPES:
             raise ImageError(f"media type {media_type!r} is not that of an image's manifest")
         with self.pulling():
-            parsed = read_manifest(manifest)
-            plan = self._plan(parsed)
-            descriptor = self.blobs.put(manifest, media_type=media_type)
-            with self._unpacked(descriptor, parsed, plan) as record:
-                named = Name(record.image_id, descriptor)
+            making = Registration(self._layout, self._index, self.blobs)
+            plan = making.plan(manifest, media_type=media_type)
+            with making.unpacked(plan, limits=self._limits) as record:
+                named = Name(record.image_id, plan.manifest)
                 if name is not None:
                     with self._index.changing() as names:
                         names[name] = named
@@ -107,11 +102,7 @@ class ImageStore:
 
         Raises :class:`ImageNotFound` when it was removed since it was found.
         """
-        try:
-            fd = acquire(self._layout.record_of(image.id), shared=True, create=False)
-        except FileNotFoundError as error:
-            raise ImageNotFound(f"image {image.id} was removed meanwhile; pull it again") from error
-        return Lease(image.id, fd)
+        return lease(self._layout, image.id)
 
     def tag(self, source: str, target: str) -> Image:
         """Give an image one more name; who had that name before loses it."""
@@ -180,65 +171,3 @@ class ImageStore:
             self._layout.make()
             self._layout.clean()
             self._ready = True
-
-    def _plan(self, manifest: Manifest) -> tuple[ImageConfig, Sequence[Layer]]:
-        """Check that the parts of an image are here and fit together."""
-        if manifest.config.size > _CONFIG_BYTES:
-            raise ImageCorrupt(f"a configuration of {manifest.config.size} bytes is too large")
-        table = read_json(self.blobs.read(manifest.config.digest), "image configuration")
-        config = ImageConfig.from_json(table)
-        if config.os != "linux":
-            raise ImageError(f"the image is for {config.os!r}; only linux images can be run")
-        wanted = diff_ids(table)
-        if len(wanted) != len(manifest.layers):
-            raise ImageCorrupt(
-                f"the manifest has {len(manifest.layers)} layers, its configuration {len(wanted)}"
-            )
-        for layer in manifest.layers:
-            if not self.blobs.has(layer.digest):
-                raise ImageNotFound(f"layer {layer.digest} is not in the store; pull it again")
-        layers = [
-            Layer(path=self.blobs.path(layer.digest), digest=layer.digest, diff_id=diff_id)
-            for layer, diff_id in zip(manifest.layers, wanted, strict=True)
-        ]
-        return config, layers
-
-    @contextmanager
-    def _unpacked(
-        self, descriptor: Descriptor, manifest: Manifest, plan: tuple[ImageConfig, Sequence[Layer]]
-    ) -> Iterator[Record]:
-        """Unpack an image unless it is; it cannot be removed while the block runs."""
-        image_id = manifest.config.digest
-        with self._layout.alone_with(image_id):
-            record = self._index.record(image_id)
-            if record is not None and self._layout.rootfs_of(image_id).is_dir():
-                with self.lease(self._index.image(record)):
-                    yield record
-                return
-            config, layers = plan
-            size = self._unpack(image_id, layers)
-            record = Record(
-                image_id=image_id,
-                manifest=descriptor,
-                config=config,
-                layers=manifest.layers,
-                size=size,
-            )
-            with self._index.recorded(record):
-                yield record
-
-    def _unpack(self, image_id: str, layers: Sequence[Layer]) -> int:
-        """Make a root file system that is whole, also after a power cut; return its bytes."""
-        final = self._layout.rootfs_of(image_id)
-        with self._layout.temporary() as temporary:
-            unpack(temporary, layers, owner=self._owner, limits=self._limits)
-            size = measure(temporary)
-            try:
-                sync_file_system(temporary)
-                if final.exists():
-                    self._layout.discard(final)
-                temporary.rename(final)
-                sync_directory(self._layout.rootfs)
-            except OSError as error:
-                raise ImageError(f"cannot keep {final}: {error.strerror}") from error
-        return size
