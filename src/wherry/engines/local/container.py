@@ -121,6 +121,7 @@ class LocalContainer:
                     await self._let_others_run()
                     return output
             if self._open:
+                self.sandbox.watch()
                 await pipes.wait_readable([self._streams[stream] for stream in self._open])
                 self._reads = 0
         return None

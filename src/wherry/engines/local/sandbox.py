@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Sandbox:
         self._hearing = asyncio.Lock()
         self._waiting = asyncio.Lock()
         self._ended: Ended | None = None
+        self._watched: int | None = None
 
     async def init_pid(self) -> int | None:
         """Return the host pid of the sandbox's init, None when it ended before it had one."""
@@ -71,6 +73,15 @@ class Sandbox:
                 self._reap()
         return self._ended
 
+    def watch(self) -> None:
+        """End what outlives bubblewrap as soon as it has ended, so that its output ends too.
+
+        Its init dies with it, but for the first milliseconds, when that is not yet arranged.
+        """
+        if self._watched is None and self._ended is None:
+            self._watched = os.dup(self._pidfd)
+            asyncio.get_running_loop().add_reader(self._watched, self._end_rest)
+
     def send(self, number: int) -> bool:
         """Send a signal to the program; False when there is none: not started yet, or ended."""
         if self._ended is None and (init := self._init_pid_now()) is not None:
@@ -97,36 +108,62 @@ class Sandbox:
                     await self.kill()
                     self.release()
                     await self.wait()
-                await self._init_gone()
+                await self._rest_gone()
         except TimeoutError as error:
             raise EngineError(
                 f"container {self._id} did not end within {_ENDING:g} s of its kill"
             ) from error
         finally:
             self.release()
+            self._unwatch()
             os.close(self._pidfd)
             os.close(self._status)
 
-    async def _init_gone(self) -> None:
+    async def _rest_gone(self) -> None:
         """Bubblewrap ends a moment before its init, which it does not wait for."""
+        for pid in self._rest():
+            with self._held(pid) as fd:
+                if fd is None:
+                    continue
+                _kill(fd)
+                await pipes.wait_readable([fd])
+                # As pid 1 of a container we inherit it, and nobody else would reap it.
+                with suppress(ChildProcessError):
+                    os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222
+
+    def _end_rest(self) -> None:
+        self._unwatch()
+        self._reap()
+        for pid in self._rest():
+            with self._held(pid) as fd:
+                if fd is not None:
+                    _kill(fd)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            os.close(self._watched)
+            self._watched = None
+
+    def _rest(self) -> list[int]:
+        """Return the processes of ours that may have outlived bubblewrap."""
+        if self._ended is not None and self._ended.killed_by is not None:
+            # It may have been killed before it could tell us of its init.
+            return [seen.pid for seen in marker.sightings() if seen.marker.id == self._id]
         init = self._init_pid_now()
-        if init is None:
+        return [] if init is None else [init]
+
+    @contextmanager
+    def _held(self, pid: int) -> Iterator[int | None]:
+        """Hold a process by a descriptor; None when it is not, or no longer, one of ours."""
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            yield None
             return
         try:
-            fd = os.pidfd_open(init)
-        except ProcessLookupError:
-            return
-        try:
-            found = marker.marker_of(init)
-            if found is None or found.id != self._id:
-                return
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-            await pipes.wait_readable([fd])
-            # As pid 1 of a container we inherit it, and nobody else would reap it.
-            with suppress(ChildProcessError):
-                os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222
-        except ProcessLookupError:
-            pass
+            found = marker.marker_of(pid)
+            yield fd if found is not None and found.id == self._id else None
         finally:
             os.close(fd)
 
@@ -159,6 +196,11 @@ class Sandbox:
 
     def _lines(self) -> list[dict[str, int]]:
         return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
+
+
+def _kill(pidfd: int) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
 def _children(pid: int) -> list[int]:
