@@ -203,6 +203,7 @@ class Image:
     size: int
     """Bytes of its unpacked files."""
     layers: tuple[Descriptor, ...]
+    """The lowest first, as in the manifest it first came with."""
     created: str | None = None
     """RFC 3339, as the image has it."""
 
