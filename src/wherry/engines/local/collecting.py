@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wherry.engines.local.paths import is_below
 from wherry.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +102,33 @@ class _Layers:
         return below
 
 
-def collect_all(collects: Sequence[tuple[str, Collect]], *, upper: int, rootfs: Path) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Where to find what a program saw."""
+
+    scratch: int
+    """Descriptor of its sandbox's own file system."""
+    writable: Sequence[tuple[str, str]]
+    """(name in it, path inside) of what was mounted from there; the rest is the overlay."""
+    rootfs: Path
+    """The image's."""
+
+    def layers(self, path: str, stack: ExitStack) -> tuple[_Layers, str]:
+        """Return the layers that a path inside is to be looked up in, and its rest there."""
+        for name, place in self.writable:
+            if is_below(path, place):
+                return _Layers([self._open(name, stack)]), path[len(place) :]
+        root = os.open(self.rootfs, _DIRECTORY)
+        stack.callback(os.close, root)
+        return _Layers([self._open("upper", stack), root]), path
+
+    def _open(self, name: str, stack: ExitStack) -> int:
+        fd = os.open(name, _DIRECTORY, dir_fd=self.scratch)
+        stack.callback(os.close, fd)
+        return fd
+
+
+def collect_all(collects: Sequence[tuple[str, Collect]], written: Written) -> None:
     """Copy each (path inside without symlinks, what was asked) to its directory on the host.
 
     A path that the program did not make is no error: nothing comes of it. Raises
@@ -110,10 +137,9 @@ def collect_all(collects: Sequence[tuple[str, Collect]], *, upper: int, rootfs: 
     """
     for path, collect in collects:
         with ExitStack() as stack:
-            root = os.open(rootfs, _DIRECTORY)
-            stack.callback(os.close, root)
             try:
-                _collect(path, _Layers([upper, root]), _Budget(collect), stack)
+                layers, rest = written.layers(path, stack)
+                _collect(rest, layers, _Budget(collect), stack)
             except _REFUSED as error:
                 raise UsageError(f"collect {collect.path!r} to {collect.to!r}: {error}") from error
             except OSError as error:

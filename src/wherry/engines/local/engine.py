@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from wherry.engines.closing import finish
 from wherry.engines.local import bubblewrap, cgroup, marker, plan, ready, reaping
-from wherry.engines.local.collecting import collect_all
+from wherry.engines.local.collecting import Written, collect_all
 from wherry.engines.local.marker import Marker
 from wherry.engines.local.ready import LocalSlot
 from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings, default_limits
@@ -304,14 +304,17 @@ class LocalEngine:
             await container.close()
             if started.network is not None:
                 await started.network.aclose()
-            if container.finished and started.upper is not None:
+            if container.finished and started.scratch is not None:
                 wanted = [
                     (at.path, at.what) for at in planned.collect if isinstance(at.what, Collect)
                 ]
-                await asyncio.to_thread(
-                    collect_all, wanted, upper=started.upper, rootfs=planned.image.rootfs
+                written = Written(
+                    scratch=started.scratch,
+                    writable=planned.writable,
+                    rootfs=planned.image.rootfs,
                 )
+                await asyncio.to_thread(collect_all, wanted, written)
         finally:
             self._running.discard(container)
-            if started.upper is not None:
-                os.close(started.upper)
+            if started.scratch is not None:
+                os.close(started.scratch)

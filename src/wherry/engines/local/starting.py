@@ -59,8 +59,8 @@ class Started:
     container: LocalContainer
     stdin: int
     """The write end of its stdin, now the container's to close."""
-    upper: int | None = None
-    """What it writes, to be collected: a descriptor of its overlay's upper directory."""
+    scratch: int | None = None
+    """What it writes, to be collected: a descriptor of the file system that holds it all."""
     network: PrivateNetwork | None = None
 
 
@@ -264,7 +264,7 @@ async def _before_its_program(place: Place, plan: Plan, started: Started) -> Non
         sandbox.release()
         return  # it failed; its events say why
     if plan.collect:
-        started.upper = _open_upper(sandbox.pid, place.settings.scratch)
+        started.scratch = _open_scratch(sandbox.pid, place.settings.scratch)
     if plan.function.network == "private":
         from wherry.engines.local import private_network
 
@@ -272,9 +272,9 @@ async def _before_its_program(place: Place, plan: Plan, started: Started) -> Non
     sandbox.release()
 
 
-def _open_upper(pid: int, scratch: Path) -> int:
+def _open_scratch(pid: int, scratch: Path) -> int:
     """Open what only the launcher's mount namespace shows, through its process."""
     try:
-        return os.open(f"/proc/{pid}/root{scratch}/upper", os.O_RDONLY | os.O_DIRECTORY)
+        return os.open(f"/proc/{pid}/root{scratch}", os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise EngineError(f"cannot see what the container writes: {error}") from error
