@@ -134,6 +134,8 @@ class Sandbox:
     def _end_rest(self) -> None:
         self._unwatch()
         self._reap()
+        if self._ended is None or self._ended.killed_by is None:
+            return  # it ended by itself, and its init with it
         for pid in self._rest():
             with self._held(pid) as fd:
                 if fd is not None:
