@@ -280,3 +280,19 @@ async def test_plain_speech_to_a_tls_engine_and_strangers_are_told_apart(
         with pytest.raises(EngineUnavailable, match=words):
             await engine.prepare(Function(name="f", image="busybox"))
         await engine.aclose()
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+async def test_a_program_that_never_stops_writing_is_killed_at_once(
+    dockerd: Dockerd, transport: str
+) -> None:
+    """The engine answers a kill when the output has been read, and the reader is who kills."""
+    async with engine_of(dockerd.unix if transport == "unix" else dockerd.tcp) as engine:
+        for _ in range(5):
+            async with engine.start(invocation("cat", "/dev/zero"), streams.NOTHING) as container:
+                events = aiter(container)
+                await anext(events)
+                async with asyncio.timeout(10):
+                    await container.kill()
+                rest = [event async for event in events]
+            assert rest[-1] == Exit(137, "killed")

@@ -15,7 +15,7 @@ from wherry.engines.docker.failures import TRANSPORT_ERRORS, Refused, describe, 
 from wherry.engines.docker.frames import Frames
 from wherry.engines.feeding import Feeder
 from wherry.errors import EngineError
-from wherry.models import Exit, Output, exit_from_code
+from wherry.models import CHUNK, Exit, Output, exit_from_code
 
 if TYPE_CHECKING:
     from wherry.engines.base import Event, Stdin
@@ -27,7 +27,9 @@ _SIGKILLED = 128 + signals.SIGKILL
 _OUTPUT_AFTER_EXIT = 30.0
 """Seconds the engine may stay silent on an output stream after the container has ended."""
 _ANSWER_BYTES = 64 * 1024
-_DRAINED = 16 * 1024 * 1024
+_DRAINED = 64 * 1024 * 1024
+_PACE_BYTES = 1024 * 1024
+_PACE_SECONDS = 0.01
 
 
 class DockerContainer:
@@ -261,18 +263,17 @@ class DockerContainer:
                 raise
 
     async def _drain(self) -> None:
-        drained = 0
-        while drained < _DRAINED:
-            async with self._reading:
-                known = len(self._events)
-                try:
-                    if self.finished or not await self._pull():
+        """Keep what is on its way, at a pace: until it is dead, the program goes on writing."""
+        for _ in range(_DRAINED // _PACE_BYTES):
+            await asyncio.sleep(_PACE_SECONDS)
+            for _ in range(_PACE_BYTES // CHUNK):
+                async with self._reading:
+                    try:
+                        if self.finished or not await self._pull():
+                            return
+                    except EngineError as error:
+                        self._failure = self._failure or error
                         return
-                except EngineError as error:
-                    self._failure = self._failure or error
-                    return
-                new = list(self._events)[known:]
-            drained += sum(len(event.data) for event in new if isinstance(event, Output))
 
     # ---- the end -------------------------------------------------------------------------
 
