@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wherry.errors import ImageError
 from wherry.images.locks import acquire
 from wherry.images.tree import remove
 
@@ -74,7 +75,17 @@ def sync_file_system(path: Path) -> None:
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write every byte: a single write may be cut short."""
+    """Write every byte: a single write may be cut short.
+
+    Raises :class:`ImageError` when the disk is full or fails.
+    """
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        try:
+            written = os.write(fd, view)
+        except OSError as error:
+            raise ImageError(
+                f"the image store cannot be written: {error.strerror}; `wherry image prune` "
+                "makes room, --data-dir names another place"
+            ) from error
+        view = view[written:]
