@@ -27,6 +27,7 @@ need musl-gcc musl-tools
 need slirp4netns slirp4netns
 need newuidmap uidmap
 need zstd zstd
+need pnmtojpeg netpbm
 need strace strace
 need setpriv util-linux
 need ip iproute2
