@@ -29,34 +29,34 @@ Report = Callable[[int], None]
 
 async def fetch_blob(
     registry: Registry,
-    blobs: BlobStore,
     descriptor: Descriptor,
     *,
+    into: BlobStore,
     retries: Retries,
     report: Report,
 ) -> None:
-    """Have a blob in the store, verified; whoever else fetches it is waited for.
+    """Have a blob in a store, verified; whoever else fetches it is waited for.
 
     ``report`` is told the bytes that are here. Raises ImageCorrupt when the registry's content
     is not what its digest says, and what :class:`Registry` raises.
     """
-    if await _fetch(registry, blobs, descriptor, retries=retries, report=report):
+    if await _fetch(registry, descriptor, into=into, retries=retries, report=report):
         return
     # What an earlier pull had left was not right; without it there is nobody else to blame.
-    if not await _fetch(registry, blobs, descriptor, retries=retries, report=report):
+    if not await _fetch(registry, descriptor, into=into, retries=retries, report=report):
         raise ImageCorrupt(f"blob {descriptor.digest} was changed here while it was fetched")
 
 
 async def _fetch(
     registry: Registry,
-    blobs: BlobStore,
     descriptor: Descriptor,
     *,
+    into: BlobStore,
     retries: Retries,
     report: Report,
 ) -> bool:
     """Return False when bytes of an earlier pull turned out to be wrong and are gone now."""
-    async with entered(blobs.begin(descriptor)) as writer:
+    async with entered(into.begin(descriptor)) as writer:
         if writer.done:
             return True
         resumed = writer.offset > 0

@@ -185,7 +185,11 @@ class _Pull:
         self, registry: Registry, descriptor: Descriptor, *, report: Callable[[int], None]
     ) -> None:
         await fetch_blob(
-            registry, self._store.blobs, descriptor, retries=self._wire.retries, report=report
+            registry,
+            descriptor,
+            into=self._store.blobs,
+            retries=self._wire.retries,
+            report=report,
         )
 
     def _report(self, layer: Descriptor, state: State, done: int) -> None:
