@@ -23,11 +23,11 @@ async def test_a_file_comes_from_bytes_or_from_the_host_with_its_mode(
     source.write_bytes(b"#!/bin/sh\necho ran\n")
     source.chmod(0o400)
     files = (
-        File(target="/work/deep/in.bin", data=data),
-        File(target="/work/run", source=str(source), mode=0o755),
-        File(target="/work/private", data=b"", mode=0o600),
+        File(target="/job/deep/in.bin", data=data),
+        File(target="/job/run", source=str(source), mode=0o755),
+        File(target="/job/private", data=b"", mode=0o600),
     )
-    script = "/work/run; md5sum < /work/deep/in.bin; cd /work; stat -c '%a %s %U' run private deep"
+    script = "/job/run; md5sum < /job/deep/in.bin; cd /job; stat -c '%a %s %U' run private deep"
     assert await calls.lines(script, files=files) == [
         "ran",
         f"{hashlib.md5(data).hexdigest()}  -",
