@@ -171,7 +171,7 @@ async def test_a_link_on_the_host_in_the_place_of_a_directory_is_refused(
 
 async def test_a_destination_that_is_a_file_is_named(calls: Calls, tmp_path: Path) -> None:
     (tmp_path / "to").write_text("a file")
-    with pytest.raises(UsageError, match="collect '/out' to '.*/to'"):
+    with pytest.raises(UsageError, match=r"collect '/out' to '.*/to'"):
         await collected(calls, TREE, tmp_path / "to")
 
 
