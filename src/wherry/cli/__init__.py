@@ -11,11 +11,17 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the ``wherry`` command and return its exit code; ``argv`` is without the program."""
+    """Run the ``wherry`` command and return its exit code.
+
+    ``argv`` is without the program; when it is None we are the program, and end right here.
+    """
     import sys
 
     from wherry.cli import ending, program, standard
 
     standard.reserve()
     words = list(sys.argv[1:] if argv is None else argv)
-    return ending.guarded(lambda: program.dispatch(words), name="wherry")
+    code = ending.guarded(lambda: program.dispatch(words), name="wherry")
+    if argv is None:
+        ending.leave(code)
+    return code

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-import socket
 from typing import TYPE_CHECKING
 
 from wherry.cli import ending, engines, printing, standard
@@ -34,6 +31,9 @@ def parser() -> Parser:
 
 def main(args: argparse.Namespace) -> int:
     """Try everything, print it, and return the exit code."""
+    import asyncio
+    import dataclasses
+
     from wherry.engines.local import doctor
 
     checks = asyncio.run(doctor.examine(engines.open_local(args)))
@@ -53,6 +53,8 @@ def _said(check: Check) -> str:
 
 def _docker() -> Check:
     """Ask a Docker engine whether it is there; the local engine does not need one."""
+    import socket
+
     from wherry import config
     from wherry.engines.local.doctor import Check
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from wherry.cli import standard
 from wherry.errors import ProgramNotExecutable, ProgramNotFound, UsageError, WherryError
@@ -49,6 +51,16 @@ def guarded(work: Callable[[], int], *, name: str) -> int:
 
         standard.say(f"{name}: a mistake in wherry itself:\n{traceback.format_exc()}")
         return OUR_FAILURE
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once: all is closed, and tidying Python up would take 15 ms more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # closed, or nobody reads it: what matters was written without it
+    os._exit(code)
 
 
 def code_of(error: BaseException) -> int:

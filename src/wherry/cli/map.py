@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from wherry.cli import call_options, engines
@@ -54,4 +53,6 @@ def main(args: argparse.Namespace) -> int:
     if not args.out_dir:
         raise UsageError("--out-dir is missing: where do the outputs go?")
     function = call_options.function_of(args)
+    import asyncio
+
     return asyncio.run(mapping.call_all(function, args))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from wherry.errors import Unsupported, UsageError
 
@@ -18,8 +17,7 @@ _YES = frozenset({"true", "t", "1"})
 _NO = frozenset({"false", "f", "0"})
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """A word that is no option: ``IMAGE``, ``[NAME]``, ``ID…`` or ``[ARG…]``."""
 
     name: str

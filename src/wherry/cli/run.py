@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from wherry.cli import call_options, engines
@@ -49,6 +48,8 @@ def parser() -> Parser:
 def main(args: argparse.Namespace) -> int:
     """Run it, and return the exit code."""
     function = call_options.function_of(args)
+    import asyncio
+
     from wherry.cli import calling
 
     return asyncio.run(calling.call(function, args))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,8 @@ def parser() -> Parser:
 
 def main(args: argparse.Namespace) -> int:
     """Pull them, and return the exit code."""
+    import asyncio
+
     images = asyncio.run(_pull_all(args))
     if args.json:
         printing.show_json([fields(image) for image in images])
