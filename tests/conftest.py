@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.support.dockerd import dockerd, dockerd_tls  # noqa: F401 - fixtures of the session
 from tests.support.environment import unwanted
 from tests.support.require import require_root
+
+# No database: runs of several users share the checkout. No deadline: the machine may be busy.
+settings.register_profile("wherry", database=None, deadline=None)
+settings.load_profile("wherry")
 
 _HOMES = (
     "HOME",

@@ -70,7 +70,7 @@ def listing(root: Path) -> dict[str, object]:
     return found
 
 
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=400)
 @given(LAYERS)
 @example([[("file", "a/b", "x")], [("whiteout", "a", ""), ("file", "a/c", "y")]])
 @example([[("symlink", "a", "/b"), ("file", "a/c", "x")], [("opaque", "a", "")]])

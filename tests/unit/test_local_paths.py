@@ -101,9 +101,7 @@ def test_a_directory_that_cannot_be_read_is_an_error_not_an_answer() -> None:
             (root / "usr").chmod(0o755)
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, database=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(
     parts=st.lists(
         st.sampled_from(["..", ".", "", "bin", "usr", "abs", "up", "back", "escape", "new", "sh"]),

@@ -3,7 +3,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.bpf_machine import (
     AARCH64,
@@ -167,7 +167,6 @@ words = st.one_of(
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@settings(database=None)
 @given(
     number=st.one_of(
         st.integers(0, 600),
@@ -193,7 +192,6 @@ def test_the_tree_says_what_the_table_says_for_every_number_up_to_600(machine: M
         assert got == by_the_table(table, newest, number | x32, none)
 
 
-@settings(database=None)
 @given(st.lists(st.integers(1, 5000), unique=True, max_size=700), st.integers(0, 6000))
 def test_a_tree_too_wide_for_short_jumps_is_right_too(firsts: list[int], number: int) -> None:
     spans: list[tuple[int, Rule]] = [(first, first) for first in [0, *sorted(firsts)]]
