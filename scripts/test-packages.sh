@@ -27,6 +27,8 @@ need musl-gcc musl-tools
 need slirp4netns slirp4netns
 need newuidmap uidmap
 need zstd zstd
+need zsh zsh
+need fish fish
 need pnmtojpeg netpbm
 need strace strace
 need setpriv util-linux
