@@ -341,19 +341,6 @@ def test_the_store_of_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> 
         ImageStore(tmp_path / "file" / "store").usage()
 
 
-@pytest.mark.root
-def test_with_an_owner_only_its_group_can_pass_to_the_files(tmp_path: Path) -> None:
-    store = ImageStore(tmp_path / "store", owner=(12345, 54321))
-    image = image_of(store, LAYER)
-    for name in ("", "rootfs"):
-        there = (store.root / name).stat()
-        assert (there.st_mode & 0o777, there.st_uid, there.st_gid) == (0o710, 0, 54321)
-    for name in ("images", "blobs", "partial", "locks"):
-        assert (store.root / name).stat().st_mode & 0o777 == 0o700
-    owned = image.rootfs.stat()
-    assert (owned.st_uid, owned.st_gid) == (12345, 54321)
-
-
 def test_only_root_can_give_files_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(UsageError, match="only root"):

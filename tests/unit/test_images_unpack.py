@@ -320,22 +320,3 @@ def test_a_tree_is_removed_whatever_its_modes_and_depth(tmp_path: Path) -> None:
     tree.remove(str(top))
     assert list(tmp_path.iterdir()) == []
     tree.remove(str(top))
-
-
-@pytest.mark.root
-def test_files_are_given_to_their_owner_and_keep_setuid(root: Path) -> None:
-    apply(
-        root,
-        tar(
-            directory("d", 0o700),
-            entry("d/f", b"x", mode=0o4755),
-            symlink("l", "d"),
-            entry("p", type=tarfile.FIFOTYPE),
-            entry("made/f", b"x"),
-        ),
-        owner=(12345, 54321),
-    )
-    for path in (root, *root.rglob("*")):
-        there = path.lstat()
-        assert (there.st_uid, there.st_gid) == (12345, 54321), path
-    assert mode(root / "d/f") == 0o4755
