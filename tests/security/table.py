@@ -41,7 +41,9 @@ def markdown() -> str:
 
 
 def _row(probe: Probe) -> str:
-    cells = (probe.name, probe.tries, probe.how, probe.root, probe.user, probe.why)
+    refusing = " (or refused, where the machine lacks it)" if probe.may_refuse else ""
+    root, user = f"{probe.root}{refusing}", f"{probe.user}{refusing}"
+    cells = (probe.name, probe.tries, probe.how, root, user, probe.why)
     return f"| {' | '.join(cells)} |"
 
 

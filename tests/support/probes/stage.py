@@ -13,13 +13,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support.probes.images import Node, Recipe, build
 
 from wherry.engines.local.engine import LocalEngine
 from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings
 from wherry.models import Exit, Function, Invocation, Limits, Output
+
+if TYPE_CHECKING:
+    from wherry.engines.base import Container
 
 MIB = 1 << 20
 PATIENCE = 30.0
@@ -78,19 +81,22 @@ class Stage:
 
     async def call(self, *command: str, data: bytes = b"", **fields: Any) -> Said:
         """Run a command to its end."""
-        streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        end = Exit(None)
+        invocation = self.invocation(*command, **fields)
         async with (
             asyncio.timeout(PATIENCE),
-            self.engine.start(self.invocation(*command, **fields), _once(data)) as container,
+            self.engine.start(invocation, _once(data)) as container,
         ):
-            async for event in container:
-                if isinstance(event, Output):
-                    streams[event.stream].append(event.data)
-                else:
-                    end = event
-        out, err = (b"".join(parts).decode(errors="replace") for parts in streams.values())
-        return Said(out, err, end)
+            return await _said(container)
+
+    async def call_ready(self, *command: str, **fields: Any) -> Said:
+        """Run a command to its end in a sandbox that was made ready for it."""
+        invocation = self.invocation(*command, **fields)
+        async with (
+            asyncio.timeout(PATIENCE),
+            self.engine.reserve(invocation.function) as slot,
+            slot.start(invocation, _once(b"")) as container,
+        ):
+            return await _said(container)
 
     @asynccontextmanager
     async def running(self, *command: str, **fields: Any) -> AsyncIterator[Any]:
@@ -186,6 +192,18 @@ def _shared_memory() -> Iterator[int]:
             with suppress(OSError):
                 os.close(queue)
             libc.mq_unlink(b"/wherry-bait")
+
+
+async def _said(container: Container) -> Said:
+    streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    end = Exit(None)
+    async for event in container:
+        if isinstance(event, Output):
+            streams[event.stream].append(event.data)
+        else:
+            end = event
+    out, err = (b"".join(parts).decode(errors="replace") for parts in streams.values())
+    return Said(out, err, end)
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

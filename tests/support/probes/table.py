@@ -11,6 +11,7 @@ from tests.support.probes import (
     attack_images,
     attack_mounts,
     attack_names,
+    attack_ready,
 )
 from tests.support.probes.stage import MIB
 
@@ -36,6 +37,8 @@ class Probe:
     root: Verdict = "contained"
     user: Verdict = "contained"
     """As a user without a control group; with one, as root."""
+    may_refuse: bool = False
+    """Whether the machine may lack what is tried: then the call is refused, and says why."""
 
     @property
     def how(self) -> str:
@@ -198,6 +201,9 @@ _NETWORK = (
     _probe("Network", "routes", "Change routes, links and iptables by netlink", "no capability"),
     _probe("Network", "host-ipc", "Attach System V memory and a message queue of the host",
            "an ipc namespace of its own"),
+    _attack("Network", "gateway", attack_ready.host_loopback_by_the_gateway,
+            "With network private: the host's loopback by way of the gateway",
+            "slirp4netns is started without a way to it", may_refuse=True),
     _probe("Network", "host-network-raw", "With network host: raw and packet sockets",
            "no capability", run="raw-sockets", options={"network": "host"}),
     _probe("Network", "host-network-routes", "With network host: change routes and links",
@@ -301,6 +307,15 @@ _BINDS = (
             user="harmless"),
 )  # fmt: skip
 
+_READY = (
+    _attack("Ready containers", "ready", attack_ready.probes_in_a_ready_container,
+            "Ten of the probes, in containers that were made ready before their call",
+            "the gate closes its descriptors before it becomes the program", may_refuse=True),
+    _attack("Ready containers", "program-is-the-gate", attack_ready.program_is_the_gate,
+            "The gate's own file and descriptors as program",
+            "it is a descriptor without a name, closed on the way", may_refuse=True),
+)  # fmt: skip
+
 _COLLECTED = (
     _attack("Collected files", "odd-files", attack_collect.odd_files,
             "Links, fifos, sockets, setuid bits, names with newlines and escapes",
@@ -334,5 +349,6 @@ PROBES: Sequence[Probe] = (
     *_USING_UP,
     *_IMAGES,
     *_BINDS,
+    *_READY,
     *_COLLECTED,
 )
