@@ -112,6 +112,8 @@ class Berth:
             self._unwanted.extend(self._waiting)
             self._waiting.clear()
             self._failures, self._resume = 0, 0.0
+            self._full.clear()
+            self._wake.set()
             self._function = function
             self._target = self._ready.min
         self._function = function

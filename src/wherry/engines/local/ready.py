@@ -158,10 +158,10 @@ class LocalSlot:
         if self._taken:
             raise EngineError(f"container {self._container.id} has served its one call")
         self._taken = True
-        self._container.id = invocation.id
         if self._gate is not None:
             env = self._plan.env(invocation, self._hostname)
             await self._gate.call(self._plan.argv(invocation), env)
+        self._container.rename(invocation.id)
         async with self._begin(stdin) as container:
             yield container
 

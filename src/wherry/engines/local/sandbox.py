@@ -32,7 +32,7 @@ class Sandbox:
 
     def __init__(self, *, pid: int, id: str, status: int, hold: int | None) -> None:  # noqa: A002
         self.pid = pid
-        self._id = id
+        self._ids: tuple[str, ...] = (id,)
         self._pidfd = os.pidfd_open(pid)
         self._status = status
         os.set_blocking(status, False)
@@ -52,6 +52,13 @@ class Sandbox:
             if "child-pid" in line:
                 return line["child-pid"]
         return None
+
+    def rename(self, id: str) -> None:  # noqa: A002
+        """Carry the id of a call, which this sandbox was made before."""
+        init = self._init_pid_now()
+        for pid in (self.pid,) if init is None else (self.pid, init):
+            marker.rename(pid, old=self._ids[-1], new=id)
+        self._ids += (id,)
 
     def is_running(self) -> bool:
         """Whether bubblewrap has not ended, as far as can be seen without waiting."""
@@ -111,7 +118,7 @@ class Sandbox:
                 await self._rest_gone()
         except TimeoutError as error:
             raise EngineError(
-                f"container {self._id} did not end within {_ENDING:g} s of its kill"
+                f"container {self._ids[-1]} did not end within {_ENDING:g} s of its kill"
             ) from error
         finally:
             self.release()
@@ -151,7 +158,7 @@ class Sandbox:
         """Return the processes of ours that may have outlived bubblewrap."""
         if self._ended is not None and self._ended.killed_by is not None:
             # It may have been killed before it could tell us of its init.
-            return [seen.pid for seen in marker.sightings() if seen.marker.id == self._id]
+            return [seen.pid for seen in marker.sightings() if seen.marker.id in self._ids]
         init = self._init_pid_now()
         return [] if init is None else [init]
 
@@ -165,7 +172,7 @@ class Sandbox:
             return
         try:
             found = marker.marker_of(pid)
-            yield fd if found is not None and found.id == self._id else None
+            yield fd if found is not None and found.id in self._ids else None
         finally:
             os.close(fd)
 
