@@ -180,6 +180,8 @@ class DockerClient:
             async with self.open(Request(method="GET", target="/_ping")) as response:
                 with failing("GET /_ping", address=self.address):
                     await response.read()
+        except EngineUnavailable:
+            raise
         except EngineError as error:
             raise EngineUnavailable(str(error)) from error
         theirs = _parse_version(response.head.headers.get("api-version", ""))
