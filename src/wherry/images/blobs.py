@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -185,7 +184,7 @@ class NewBlob:
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
-        self.path = store.partial / f"new-{secrets.token_hex(8)}"
+        self.path = store.partial / f"new-{os.urandom(8).hex()}"
         """Where it is until it has its name."""
         self._fd = -1
         self._hash = hashlib.sha256()

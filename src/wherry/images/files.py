@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ def written_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> Iterator[in
     The lock says that its writer lives: what is left under a temporary name without one is of
     a dead process (see :func:`remove_abandoned`).
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     fd = acquire(temporary)
     try:
         os.fchmod(fd, mode)

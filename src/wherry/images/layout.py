@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -133,7 +132,7 @@ class Layout:
 
     def _make_temporary(self) -> tuple[Path, int]:
         while True:
-            path = self.rootfs / f"{_TEMPORARY}{secrets.token_hex(8)}"
+            path = self.rootfs / f"{_TEMPORARY}{os.urandom(8).hex()}"
             path.mkdir(mode=0o700)
             try:
                 return path, acquire(path, create=False)

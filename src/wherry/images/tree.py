@@ -7,7 +7,6 @@ among the parents is resolved here, inside of the root, as it would be after chr
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections import deque
 from pathlib import Path
@@ -155,7 +154,7 @@ def remove(name: str | bytes, *, dir_fd: int | None = None) -> None:
 def _remove_directory(name: str | bytes, dir_fd: int | None) -> None:
     top = open_directory(name, dir_fd=dir_fd)
     try:
-        prefix = b"." + secrets.token_hex(8).encode() + b"."
+        prefix = b"." + os.urandom(8).hex().encode() + b"."
         moved = 0
         pending = deque([b"."])
         while pending:

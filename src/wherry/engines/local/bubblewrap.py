@@ -21,7 +21,10 @@ def find() -> Path:
 
     Raises :class:`EngineUnavailable` when there is none that is new enough.
     """
-    found = [(version(path), path) for path in (_of_the_wheel(), _of_the_system()) if path]
+    wheel, system = _of_the_wheel(), _of_the_system()
+    if wheel and not system:
+        return wheel  # pinned to be new enough; to ask it would cost every command 4 ms
+    found = [(version(path), path) for path in (wheel, system) if path]
     usable = [entry for entry in found if entry[0] >= OLDEST]
     if not usable:
         seen = ", ".join(f"{path} is {'.'.join(map(str, has))}" for has, path in found)
