@@ -65,7 +65,7 @@ def declare(parser: Parser) -> None:
 def _declare_files(parser: Parser) -> None:
     parser.section("Files")
     parser.values("-v", "--volume", metavar="SOURCE:TARGET[:rw]",
-                  help="mount a file or directory of this machine")  # fmt: skip
+                  help="mount a file or directory, read-only unless it says :rw")  # fmt: skip
     parser.values("--mount", metavar="type=bind|tmpfs,…",
                   help="the same in docker's long form")  # fmt: skip
     parser.values("--tmpfs", metavar="TARGET[:size=SIZE]", help="mount an empty file system")
