@@ -39,9 +39,9 @@ class Sandbox:
         self._hold = hold
         self._said = b""
         self._hearing = asyncio.Lock()
-        self._waiting = asyncio.Lock()
+        self._noticed = asyncio.Event()
         self._ended: Ended | None = None
-        self._watched: int | None = None
+        self._watched = False
 
     async def init_pid(self) -> int | None:
         """Return the host pid of the sandbox's init, None when it ended before it had one."""
@@ -74,10 +74,9 @@ class Sandbox:
 
     async def wait(self) -> Ended:
         """Wait for the end of bubblewrap, and reap it."""
-        async with self._waiting:
-            while self._ended is None:
-                await pipes.wait_readable([self._pidfd])
-                self._reap()
+        while self._ended is None:
+            self.watch()
+            await self._noticed.wait()
         return self._ended
 
     def watch(self) -> None:
@@ -85,9 +84,9 @@ class Sandbox:
 
         Its init dies with it, but for the first milliseconds, when that is not yet arranged.
         """
-        if self._watched is None and self._ended is None:
-            self._watched = os.dup(self._pidfd)
-            asyncio.get_running_loop().add_reader(self._watched, self._end_rest)
+        if not self._watched and self._ended is None:
+            self._watched = True
+            asyncio.get_running_loop().add_reader(self._pidfd, self._notice)
 
     def send(self, number: int) -> bool:
         """Send a signal to the program; False when there is none: not started yet, or ended."""
@@ -138,9 +137,10 @@ class Sandbox:
                 with suppress(ChildProcessError):
                     os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222
 
-    def _end_rest(self) -> None:
+    def _notice(self) -> None:
         self._unwatch()
         self._reap()
+        self._noticed.set()
         if self._ended is None or self._ended.killed_by is None:
             return  # it ended by itself, and its init with it
         for pid in self._rest():
@@ -149,10 +149,9 @@ class Sandbox:
                     _kill(fd)
 
     def _unwatch(self) -> None:
-        if self._watched is not None:
-            asyncio.get_running_loop().remove_reader(self._watched)
-            os.close(self._watched)
-            self._watched = None
+        if self._watched:
+            self._watched = False
+            asyncio.get_running_loop().remove_reader(self._pidfd)
 
     def _rest(self) -> list[int]:
         """Return the processes of ours that may have outlived bubblewrap."""
