@@ -133,6 +133,10 @@ def _spawned(order: _Order) -> Started:
     plan, invocation = order.plan, order.invocation
     held = bool(plan.collect) or plan.function.network == "private"
     with _pipes(held=held) as ends:
+        if order.place.settings.sandbox is not None:
+            for name in ("stdin", "stdout", "stderr"):
+                # Who opens /dev/stdout opens the pipe anew, and must be its owner.
+                os.fchown(ends.theirs[name], *order.place.settings.sandbox)
         pid = _launch(order, ends.theirs)
         ours = ends.ours
         hold = ours.get("hold")
