@@ -194,17 +194,19 @@ async def lower_layer(stage: Stage) -> Finding:
     image = stage.engine.store.get("busybox")
     before = _hash(image.rootfs)
     script = (
-        "echo spoilt >/bin/busybox-new; cp /bin/busybox /tmp/b; echo x >/etc/passwd;"
-        "/tmp/b chmod 777 /etc; /tmp/b rm -rf /var /root; /tmp/b mv /bin/ls /bin/sl;"
-        "/tmp/b truncate -s 0 /bin/busybox; /tmp/b touch -d 2000-01-01 /etc; /tmp/b echo done"
+        "echo spoilt >/bin/busybox-new; cp /bin/busybox /tmp/busybox; echo x >/etc/passwd;"
+        "b=/tmp/busybox; $b chmod 777 /etc; $b rm -rf /var /root; $b mv /bin/ls /bin/sl;"
+        "$b truncate -s 0 /bin/busybox; $b touch -d 2000-01-01 /etc; $b ls -ld /etc /var /bin/sl"
     )
-    said = await stage.call("sh", "-c", script)
+    said = await stage.call("/bin/busybox", "sh", "-c", script)
+    if "drwxrwxrwx" not in said.out or "/bin/sl" not in said.out or "/var:" not in said.err:
+        return Finding("unclear", f"the script did not do its work: {said.everything}")
     if _hash(image.rootfs) != before:
         return escaped("the image's files changed")
     again = await stage.call("sh", "-c", "ls -d /var /root /bin/ls && cat /etc/passwd")
     if again.exit.code != 0 or "root:x:0" not in again.out:
         return escaped(f"the next container saw it: {again.everything}")
-    return contained(f"wrote ({said.out.strip()}), next container saw nothing")
+    return contained("wrote, removed, renamed; the next container saw nothing")
 
 
 def _hash(root: Path) -> str:
