@@ -27,6 +27,7 @@ _SIGKILLED = 128 + signals.SIGKILL
 _OUTPUT_AFTER_EXIT = 30.0
 """Seconds the engine may stay silent on an output stream after the container has ended."""
 _ANSWER_BYTES = 64 * 1024
+_NOT_RUNNING = "can only kill running containers"  # Podman's words, with status 500
 _DRAINED = 64 * 1024 * 1024
 _PACE_BYTES = 1024 * 1024
 _PACE_SECONDS = 0.01
@@ -259,7 +260,8 @@ class DockerContainer:
         try:
             await self._client.call("POST", path, query={"signal": int(signal)})
         except Refused as error:
-            if error.status not in (404, 409):  # gone, not running: it has already exited
+            has_exited = error.status in (404, 409) or _NOT_RUNNING in error.reason
+            if not has_exited:
                 raise
 
     async def _drain(self) -> None:

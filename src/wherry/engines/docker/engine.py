@@ -122,8 +122,10 @@ class DockerEngine:
     async def aclose(self) -> None:
         """Kill what still runs and drop the connections. Idempotent."""
         self._closed = True
-        await asyncio.gather(*(container.kill() for container in tuple(self._running)))
-        await self.client.aclose()
+        try:
+            await asyncio.gather(*(container.kill() for container in tuple(self._running)))
+        finally:
+            await self.client.aclose()
 
     async def _create(self, call: Call) -> None:
         """Create; an image removed between its pull and the create is pulled again."""
