@@ -10,6 +10,7 @@ import pytest
 from tests.support.docker_harness import docker_harness
 from tests.support.local_harness import local_harness
 from tests.support.memory_harness import memory_harness
+from tests.support.ready_harness import local_ready_harness
 
 if TYPE_CHECKING:
     from tests.support.harness import Harness
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ENGINES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Harness]]] = {
     "memory": memory_harness,
     "local": local_harness,
+    "local-ready": local_ready_harness,
     "docker/unix": docker_harness("unix"),
     "docker/tcp": docker_harness("tcp"),
     "docker/tls": docker_harness("tls"),
