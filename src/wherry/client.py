@@ -139,7 +139,7 @@ class AsyncClient:
         :class:`UsageError` for one that does not exist, :class:`EngineError` when the engine
         failed.
         """
-        declared = self._declared(function) if isinstance(function, str) else function
+        declared = self._declared(function) if isinstance(function, str) else _bare(function)
         invocation = Invocation(function=declared, args=words(args, name="args"), env=env or {})
         return await self._call(invocation, input)
 
@@ -203,7 +203,7 @@ class AsyncClient:
             raise UsageError(f"inputs: {inputs!r:.80} is one input; write a list of them")
         if isinstance(function, BoundFunction):
             function = function.function
-        declared = self._declared(function) if isinstance(function, str) else function
+        declared = self._declared(function) if isinstance(function, str) else _bare(function)
         places = 2 * (os.cpu_count() or 1) if concurrency is None else concurrency
         if places < 1:
             raise UsageError(f"concurrency: {concurrency!r} must be a whole number from 1")
@@ -280,15 +280,27 @@ class BoundFunction:
         return self._client.map(self.function, inputs, concurrency=concurrency, progress=progress)
 
 
+def _bare(function: str | Function) -> Function:
+    """Refuse what only looks like a function, and say what is to be done with it."""
+    if isinstance(function, Function):
+        return function
+    if hasattr(function, "function"):
+        raise UsageError(
+            "what client.function() returns is called by itself, as f(…), f.invoke(…) or "
+            "f.map(…); its declaration is f.function"
+        )
+    raise UsageError(f"{function!r} is no Function, and no name of one")
+
+
 def _function(image: str | Function, *, options: Options) -> Function:
-    if isinstance(image, Function):
-        return override(image, options)
+    if not isinstance(image, str):
+        return override(_bare(image), options)
     return build_function(image, options=options)
 
 
 def _invocation(image: str | Function, args: Sequence[str], *, options: Options) -> Invocation:
-    if isinstance(image, Function):
-        return Invocation(function=override(image, options), args=words(args, name="args"))
+    if not isinstance(image, str):
+        return Invocation(function=override(_bare(image), options), args=words(args, name="args"))
     return Invocation(function=build_function(image, args, options=options))
 
 

@@ -248,3 +248,12 @@ async def test_concurrency_of_a_function_holds_across_all_ways_to_call_it() -> N
             client.invoke("f"), client.run(function), client.invoke(function), client.run(function)
         )
     assert most == 1
+
+
+async def test_a_function_of_a_client_that_is_passed_on_is_told_how_to_be_called() -> None:
+    async with AsyncClient(MemoryEngine()) as client:
+        shout = client.function("busybox", ["tr", "a-z", "A-Z"])
+        for call in (client.invoke, client.run):
+            with pytest.raises(UsageError, match=r"called by itself, as f\(…\)"):
+                await call(shout)  # type: ignore[call-overload,arg-type]
+        assert await shout("hi") == "HI"

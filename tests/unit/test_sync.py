@@ -361,3 +361,9 @@ def test_the_default_client_follows_the_environment(monkeypatch: pytest.MonkeyPa
     with pytest.raises(UsageError, match="did you mean 'memory'"):
         wherry.from_env()
     assert os.environ["WHERRY_ENGINE"] == "memry"
+
+
+def test_from_env_declares_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHERRY_ENGINE", "memory")
+    with wherry.from_env(functions=[UPPER]) as client:
+        assert client.invoke("upper", input="hi").text == "HI"

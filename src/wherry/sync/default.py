@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from wherry.config import settings
 from wherry.engines import connect
 from wherry.sync.client import Client
+
+if TYPE_CHECKING:
+    from wherry.models import Function
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,12 +22,14 @@ _lock = threading.Lock()
 _default: Client | None = None
 
 
-def from_env() -> Client:
+def from_env(*, functions: Iterable[Function] = ()) -> Client:
     """Return a client of the engine that ``WHERRY_ENGINE`` names, by default ``local``.
+
+    ``functions`` are declared, to be invoked by their names.
 
     Raises :class:`UsageError` for a name that does not exist.
     """
-    return Client(connect(settings().engine))
+    return Client(connect(settings().engine), functions=functions)
 
 
 def default_client() -> Client:
