@@ -156,7 +156,7 @@ class Function:
     """The image's file system cannot be written; /tmp, /run and mounts still can."""
     labels: Mapping[str, str] = field(default_factory=_empty)
     stop_signal: str | None = None
-    """What the command line sends in place of a SIGTERM that it is sent itself."""
+    """What is sent in place of SIGTERM to ask the program to stop; None is the image's own."""
     pull: PullPolicy = "missing"
     """When the registry is asked for the image: ``missing``, ``always`` or ``never``."""
     platform: str | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from wherry.errors import ImageError, UsageError
 from wherry.images.model import ImageConfig
-from wherry.models import Exit
+from wherry.models import Exit, Output
 
 if TYPE_CHECKING:
     from tests.support.local_calls import Calls
@@ -144,3 +145,30 @@ async def test_a_program_is_found_as_path_says(calls: Calls) -> None:
     assert (await calls.run("hello", image=image)).stdout == b"hello /opt/hello\n"
     result = await calls.run("hello", image=image, call_env={"PATH": "/opt"})
     assert result.exit == Exit(0)
+
+
+TRAPS = """
+    trap 'echo hangup; exit 1' HUP; trap 'echo interrupt; exit 2' INT
+    trap 'echo terminated; exit 3' TERM; echo ready; while :; do sleep 0.01; done"""
+
+
+@pytest.mark.parametrize(
+    ("of_the_image", "of_the_function", "heard"),
+    [
+        (None, None, b"terminated\n"),
+        ("SIGHUP", None, b"hangup\n"),
+        ("2", None, b"interrupt\n"),
+        ("SIGNONSENSE", None, b"terminated\n"),
+        ("SIGHUP", "SIGINT", b"interrupt\n"),
+    ],
+)
+async def test_a_program_is_asked_to_stop_as_it_wants_to_be(
+    calls: Calls, of_the_image: str | None, of_the_function: str | None, heard: bytes
+) -> None:
+    image = calls.image("stopping", config=ImageConfig(stop_signal=of_the_image))
+    called = calls.start("sh", "-c", TRAPS, image=image, stop_signal=of_the_function)
+    async with called as container:
+        events = aiter(container)
+        assert await anext(events) == Output("stdout", b"ready\n")
+        await container.kill(signal.SIGTERM)
+        assert await anext(events) == Output("stdout", heard)

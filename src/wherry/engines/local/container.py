@@ -40,8 +40,10 @@ class LocalContainer:
         group: Group | None,
         streams: dict[StreamName, int],
         gate: Gate | None = None,
+        stop_signal: int = signals.SIGTERM,
     ) -> None:
         self.id = id
+        self._stop_signal = stop_signal
         self.sandbox = sandbox
         self._group = group
         self._gate = gate
@@ -81,7 +83,12 @@ class LocalContainer:
         return self._exit(ended)
 
     async def kill(self, signal: int = signals.SIGKILL) -> None:
-        """Send a signal to the program. Harmless if it has already exited."""
+        """Send a signal to the program. Harmless if it has already exited.
+
+        SIGTERM asks it to stop, in the way that the function or its image wants to be asked.
+        """
+        if signal == signals.SIGTERM:
+            signal = self._stop_signal
         self._sent.add(signal)
         if signal == signals.SIGKILL:
             await self.sandbox.kill()

@@ -8,6 +8,7 @@ them are resolved here, inside the image, which nobody can change.
 from __future__ import annotations
 
 import posixpath
+import signal as signals
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,17 @@ class Plan:
     mounts: tuple[At, ...]
     files: tuple[At, ...]
     collect: tuple[At, ...]
+
+    @property
+    def stop_signal(self) -> int:
+        """The signal that asks the program to stop: the function's, the image's, or SIGTERM."""
+        for name in (self.function.stop_signal, self.image.config.stop_signal):
+            if name:
+                try:
+                    return int(name) if name.isdecimal() else signals.Signals[name.upper()]
+                except KeyError:
+                    continue  # the function's was checked; what an image says may be anything
+        return signals.SIGTERM
 
     def argv(self, invocation: Invocation) -> list[str]:
         """Put together what runs: entrypoint, then the call's command or the image's."""

@@ -148,6 +148,7 @@ def _spawned(order: _Order) -> Started:
         sandbox,
         group=order.group,
         gate=order.entry.gate,
+        stop_signal=plan.stop_signal,
         streams={"stdout": ours["stdout"], "stderr": ours["stderr"]},
     )
     return Started(container=container, stdin=ours["stdin"])
