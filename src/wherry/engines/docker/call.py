@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient, Response
     from wherry.engines.docker.duplex import Duplex
     from wherry.engines.docker.options import Profile
+    from wherry.engines.docker.ready import Preparation
     from wherry.models import File, Invocation
 
 _OUTPUT = {"stream": True, "stdout": True, "stderr": True}
@@ -37,14 +38,26 @@ class Call:
     """The container of one invocation; :meth:`remove` it whatever happens."""
 
     def __init__(
-        self, client: DockerClient, invocation: Invocation, *, profile: Profile, has_stdin: bool
+        self,
+        client: DockerClient,
+        invocation: Invocation,
+        *,
+        profile: Profile,
+        has_stdin: bool,
+        preparation: Preparation | None = None,
     ) -> None:
         """Raise UsageError or Unsupported for what the function cannot have."""
+        self.container: DockerContainer | None = None
+        """What :meth:`attach` made."""
         self.invocation = invocation
         self.name = container_name(invocation.id)
         """By which it is found and removed, even when the answer to its creation was lost."""
         self._client = client
         self._body = create_body(invocation, profile=profile, has_stdin=has_stdin)
+        self._files = files_of(invocation.function)
+        if preparation is not None:
+            self._body |= preparation.changes
+            self._files += preparation.files
         self._layout = Layout.of(invocation.function)
         self._creating: asyncio.Task[None] | None = None
 
@@ -53,7 +66,7 @@ class Call:
         self._creating = asyncio.create_task(self._create())
         await asyncio.shield(self._creating)
         files: dict[str, list[File]] = {}
-        for file in files_of(self.invocation.function):
+        for file in self._files:
             files.setdefault(self._layout.base(file.target), []).append(file)
         for base, inside in files.items():
             await self._put(base, inside)
@@ -70,7 +83,7 @@ class Call:
             stdin = (await self._hijack(_INPUT, opened))[0] if self._body["OpenStdin"] else None
             waiting = await self._wait()
             opened.pop_all()
-            return DockerContainer(
+            self.container = DockerContainer(
                 self.invocation.id,
                 self._client,
                 name=self.name,
@@ -78,6 +91,7 @@ class Call:
                 stdin=stdin,
                 waiting=waiting,
             )
+            return self.container
 
     async def start(self) -> None:
         """Start the program."""

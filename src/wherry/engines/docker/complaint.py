@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from wherry.errors import ProgramNotExecutable, ProgramNotFound, StartError
 
-_BEGINNING = b"[FATAL tini ("
+_INIT_BEGINNING = b"[FATAL tini ("
+_GATE_BEGINNING = b"[wherry gate] "
 _LONGEST = 8192
 _INIT = re.compile(
     rb"\[FATAL tini \(\d+\)\] exec (?P<program>.*) failed: (?P<why>[^:\n]*)\n\Z", re.DOTALL
 )
+_GATE = re.compile(rb"\[wherry gate\] errno (?P<number>\d{3})\n\Z")
 _RUNTIME = re.compile(r'exec: "(?P<program>.*?)":.*: (?P<why>[^:]*?)(: unknown)?$', re.DOTALL)
 _NOT_FOUND = ("executable file not found", "no such file or directory")
 _NOT_EXECUTABLE = ("permission denied", "exec format error", "is a directory")
@@ -22,10 +25,12 @@ class Complaint:
 
     The container's init (``HostConfig.Init``) executes the program, so the engine has started
     the container by the time it is known that there is none. The init says so on stderr, as the
-    only thing that is ever said there, and exits with 127, 126 or 1.
+    only thing that is ever said there, and exits with 127, 126 or 1. In a ready container it is
+    the gate that executes the program, and says so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_gate: bool = False) -> None:
+        self._beginning = _GATE_BEGINNING if of_gate else _INIT_BEGINNING
         self._held = b""
         self._decided = False
 
@@ -34,8 +39,8 @@ class Complaint:
         if self._decided:
             return data
         self._held += data
-        start = self._held[: len(_BEGINNING)]
-        if len(self._held) < _LONGEST and _BEGINNING.startswith(start):
+        start = self._held[: len(self._beginning)]
+        if len(self._held) < _LONGEST and self._beginning.startswith(start):
             return b""
         return self.release()
 
@@ -47,8 +52,12 @@ class Complaint:
 
     def error(self, code: int, *, program: str) -> StartError | None:
         """Return why the program could not be started, None when it could."""
+        if code not in _FAILED_TO_START:
+            return None
+        if match := _GATE.match(self._held):
+            return _error(program, os.strerror(int(match["number"])))
         match = _INIT.match(self._held)
-        if match is None or code not in _FAILED_TO_START:
+        if match is None:
             return None
         if match["program"].decode(errors="replace") != program:
             return None

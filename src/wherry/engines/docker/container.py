@@ -57,6 +57,8 @@ class DockerContainer:
         self._wait.add_done_callback(self._watch_output)
         self._frames = Frames()
         self._complaint = Complaint()
+        self._program: str | None = None
+        """What the gate was told to run, when it was."""
         self._wrote = False
         self._feeder: Feeder | None = None
         self._failure: EngineError | None = None
@@ -131,7 +133,8 @@ class DockerContainer:
         code = await self._wait
         self._raise_failure()
         known = await self._inspect()
-        if not self._wrote and (error := self._complaint.error(code, program=known["Path"])):
+        program = self._program or known["Path"]
+        if not self._wrote and (error := self._complaint.error(code, program=program)):
             raise error
         if code - 128 in self._sent:
             return Exit(code, "killed")
@@ -196,6 +199,26 @@ class DockerContainer:
     @property
     def _address(self) -> object:
         return self._client.address
+
+    # ---- before its call -----------------------------------------------------------------
+
+    def is_connected(self) -> bool:
+        """Whether it has not ended, and nothing between it and us has."""
+        connections = [self._output, self._stdin] if self._stdin else [self._output]
+        return not self._wait.done() and not any(each.is_stale() for each in connections)
+
+    async def ended(self) -> None:
+        """Wait until it has ended, or will not be heard of any more."""
+        await asyncio.wait([self._wait])
+
+    async def call(self, frame: bytes, *, program: str) -> None:
+        """Tell the gate that waits on stdin what to become."""
+        self._program, self._complaint = program, Complaint(of_gate=True)
+        if not await self._write(frame):
+            raise self._failure or EngineError(
+                f"engine {self._address}: the container that was ready for call {self.id} "
+                "ended before it could start"
+            )
 
     # ---- stdin and signals ---------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from wherry.engines.docker.failures import Refused, failing
 from wherry.engines.docker.images import PullProgress, pull
 from wherry.engines.docker.management import Management
 from wherry.engines.docker.options import Profile, check
+from wherry.engines.docker.ready import DockerSlot, Preparation, waiting_invocation
+from wherry.engines.docker.watch import ImageWatch
 from wherry.errors import EngineUnavailable, ImageNotFound
 from wherry.images.credentials import StoredCredentials, default_files
 from wherry.images.flights import Flights
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from wherry.engines.base import Stdin
     from wherry.engines.docker.address import Address
     from wherry.engines.docker.container import DockerContainer
+    from wherry.engines.docker.ready import Begin
     from wherry.images.credentials import CredentialSource
     from wherry.models import Function, Invocation
 
@@ -62,6 +65,7 @@ class DockerEngine:
         """
         self.client = DockerClient(address, timeout=timeout)
         self.management = Management(self.client)
+        self._images = ImageWatch(self.client)
         self.profile = profile or Profile()
         self._credentials = credentials or StoredCredentials(())
         self._progress = progress
@@ -99,21 +103,36 @@ class DockerEngine:
         self._check_open()
         has_stdin = stdin is not NOTHING
         call = Call(self.client, invocation, profile=self.profile, has_stdin=has_stdin)
-        container: DockerContainer | None = None
-        try:
-            async with self._starts:
-                await self._create(call)
-                container = await call.attach()
-                self._running.add(container)
-                await call.start()
-            container.feed(stdin)
+        async with self._serving(call, lambda: self._begin(call, stdin)) as container:
             yield container
-        except BaseException:
-            await finish(self._end(call, container))
-            raise
-        await finish(self._end(call, container))
-        if container and (error := container.take_source_error()):
-            raise error
+
+    @asynccontextmanager
+    async def reserve(self, function: Function) -> AsyncIterator[DockerSlot]:
+        """Make a container ready; see :class:`wherry.engines.base.ReadyEngine`."""
+        await self.prepare(function)
+        preparation = await Preparation.of(function, client=self.client)
+        own = waiting_invocation(function)
+        call = Call(self.client, own, profile=self.profile, has_stdin=True, preparation=preparation)
+        async with self._images.watching(function.image) as image:
+            slot: DockerSlot | None = None
+            try:
+                async with self._starts:
+                    container = await self._create_attached(call)
+                    if preparation.waiting != "created":
+                        await call.start()
+                slot = DockerSlot(
+                    function,
+                    container,
+                    image=image,
+                    waiting=preparation.waiting,
+                    launch=call.start,
+                    serve=lambda begin: self._serving(call, begin),
+                    is_current=lambda: self._images.id(function.image) == image.id,
+                )
+                yield slot
+            finally:
+                if slot is None or not slot.taken:
+                    await finish(self._end(call))
 
     async def reap(self) -> list[str]:
         """Remove the containers of callers on this host that have ended; returns their names."""
@@ -126,6 +145,32 @@ class DockerEngine:
             await asyncio.gather(*(container.kill() for container in tuple(self._running)))
         finally:
             await self.client.aclose()
+
+    @asynccontextmanager
+    async def _serving(self, call: Call, begin: Begin) -> AsyncIterator[DockerContainer]:
+        """Serve one call: what has begun ends with the block."""
+        try:
+            container = await begin()
+            yield container
+        except BaseException:
+            await finish(self._end(call))
+            raise
+        await finish(self._end(call))
+        if error := container.take_source_error():
+            raise error
+
+    async def _begin(self, call: Call, stdin: Stdin) -> DockerContainer:
+        async with self._starts:
+            container = await self._create_attached(call)
+            await call.start()
+        container.feed(stdin)
+        return container
+
+    async def _create_attached(self, call: Call) -> DockerContainer:
+        await self._create(call)
+        container = await call.attach()
+        self._running.add(container)
+        return container
 
     async def _create(self, call: Call) -> None:
         """Create; an image removed between its pull and the create is pulled again."""
@@ -170,9 +215,9 @@ class DockerEngine:
             if self._progress is not None:
                 self._progress(function.image, step)
 
-    async def _end(self, call: Call, container: DockerContainer | None) -> None:
+    async def _end(self, call: Call) -> None:
         try:
-            if container is not None:
+            if (container := call.container) is not None:
                 self._running.discard(container)
                 await container.close()
                 if container.finished:

@@ -37,7 +37,7 @@ class Profile:
 def check(function: Function) -> None:
     """Raise UsageError or Unsupported for what no container of an engine can be."""
     Layout.of(function)
-    _environment(Invocation(function=function))
+    environment_of(Invocation(function=function))
     if function.workdir is not None and not PurePosixPath(function.workdir).is_absolute():
         raise UsageError(f"workdir {function.workdir!r} must be an absolute path")
     if function.limits.cpus is not None and function.limits.cpus <= 0:
@@ -62,7 +62,7 @@ def create_body(
         "AttachStdout": True,
         "AttachStderr": True,
         "Tty": False,
-        "Env": _environment(invocation),
+        "Env": environment_of(invocation),
         "Labels": dict(labels_of(invocation)),
         "HostConfig": _host_config(function, profile=profile),
     }
@@ -78,7 +78,8 @@ def create_body(
     return body | {name: value for name, value in optional.items() if value is not None}
 
 
-def _environment(invocation: Invocation) -> list[str]:
+def environment_of(invocation: Invocation) -> list[str]:
+    """Return NAME=VALUE, the call's own over the function's; raises UsageError for no names."""
     merged = {**invocation.function.env, **invocation.env}
     for name, value in merged.items():
         if not name or "=" in name or "\0" in name + value:

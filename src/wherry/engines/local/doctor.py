@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wherry import streams
-from wherry.engines.local import bubblewrap, launching, private_network, ready, seccomp
+from wherry.engines.gate import has_gate
+from wherry.engines.local import bubblewrap, launching, private_network, seccomp
 from wherry.errors import EngineUnavailable, Unsupported, WherryError
 from wherry.models import Function, Invocation, Limits
 from wherry.units import format_size
@@ -155,7 +156,7 @@ def _launcher() -> Check:
 
 
 def _gate() -> Check:
-    if os.access(ready.GATE, os.X_OK):
+    if has_gate():
         return Check(name="ready containers", state="ok", found="the gate is compiled")
     return Check(
         name="ready containers",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from wherry.engines.closing import finish
+from wherry.engines.gate import has_gate
 from wherry.engines.local import bubblewrap, cgroup, marker, plan, ready, reaping
 from wherry.engines.local.collecting import Written, collect_all
 from wherry.engines.local.marker import Marker
@@ -108,7 +109,7 @@ class LocalEngine:
     async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[LocalContainer]:
         """Start a fresh sandbox; see :class:`wherry.engines.base.Engine`."""
         planned = await self._plan(invocation.function)
-        if planned.is_long(invocation) and ready.has_gate():
+        if planned.is_long(invocation) and has_gate():
             async with (
                 self._standing(planned, invocation, level="created") as slot,
                 slot.start(invocation, stdin) as container,

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wherry.engines.gate import GATE, call_frame, has_gate
 from wherry.engines.local import pipes
+from wherry.engines.sources import sources_of
 from wherry.errors import (
     EngineError,
     ProgramNotExecutable,
     ProgramNotFound,
     Unsupported,
-    UsageError,
 )
-from wherry.models import File, Invocation, Secret
 
 if TYPE_CHECKING:
     from wherry.engines.base import Stdin
     from wherry.engines.local.container import LocalContainer
     from wherry.engines.local.plan import Plan
     from wherry.errors import WherryError
+    from wherry.models import Invocation
 
-GATE = Path(__file__).parent / "native" / "gate"
-_MOST = 4 << 20
-_WORDS = 64 << 10
 _NOT_FOUND = 2
 _DIED = "the container that was ready for this call ended before it could start"
 
@@ -72,15 +68,8 @@ class Gate:
     async def call(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         """Send the call, which starts the program."""
         self._called = argv[0]
-        words = [*argv, *(f"{name}={value}" for name, value in env.items())]
-        body = b"".join(os.fsencode(word) + b"\0" for word in words)
-        if len(body) > _MOST or len(words) > _WORDS:
-            raise UsageError(
-                f"arguments and environment are {len(body)} bytes in {len(words)} words; "
-                f"at most {_MOST} bytes in {_WORDS} words can be passed"
-            )
-        header = struct.pack("<III", len(body) + 8, len(argv), len(env))
-        if not await pipes.write_all(self._fd, header + body):
+        frame = call_frame(argv, env)
+        if not await pipes.write_all(self._fd, frame):
             raise EngineError(_DIED)
 
     def failure(self) -> WherryError | None:
@@ -130,7 +119,7 @@ class LocalSlot:
         self._hostname = hostname
         self._begin = begin
         self._is_current = is_current
-        self._sources = _sources(plan)
+        self._sources = sources_of(plan.function)
         self._taken = False
 
     @property
@@ -140,7 +129,7 @@ class LocalSlot:
             not self._taken
             and self._container.sandbox.is_running()
             and self._is_current()
-            and _sources(self._plan) == self._sources
+            and sources_of(self._plan.function) == self._sources
         )
 
     async def ended(self) -> None:
@@ -166,11 +155,6 @@ class LocalSlot:
             yield container
 
 
-def has_gate() -> bool:
-    """Whether the gate was compiled."""
-    return os.access(GATE, os.X_OK)
-
-
 def check_level(level: str) -> None:
     """Raise :class:`Unsupported` for a level that needs the gate where it was not compiled."""
     if level == "created" and not has_gate():
@@ -179,19 +163,3 @@ def check_level(level: str) -> None:
             "installed and a C compiler is there; install one and wherry again, or use 'started'"
         )
 
-
-def _sources(plan: Plan) -> tuple[tuple[str, int, int], ...]:
-    """Return what the files that were put in looked like, to notice when one is replaced."""
-    seen = []
-    for at in plan.files:
-        what = at.what
-        path = what.source if isinstance(what, File) else None
-        path = what.path if isinstance(what, Secret) else path
-        if path is not None:
-            try:
-                found = Path(path).stat()
-            except OSError:
-                seen.append((path, 0, 0))
-                continue
-            seen.append((path, found.st_mtime_ns, found.st_ino))
-    return tuple(seen)
