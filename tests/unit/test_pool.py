@@ -29,6 +29,7 @@ class Slot:
         self._engine = engine
         self.function = function
         self.usable = True
+        self.fails = False
         self._ended = asyncio.Event()
 
     def serves(self, invocation: Invocation) -> bool:
@@ -46,6 +47,8 @@ class Slot:
     async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[Container]:
         assert self.usable
         self.usable = False
+        if self.fails:
+            raise EngineError("it sank at its mooring")
         self._engine.served.append(self)
         async with self._engine.cold.start(invocation, stdin) as container:
             yield container
@@ -253,3 +256,50 @@ async def test_closing_gives_up_all_that_waits_also_while_more_are_made() -> Non
     await pool.aclose()
     await pool.aclose()
     assert engine.slots == []
+
+
+async def test_a_new_definition_is_waited_for_when_it_is_prepared() -> None:
+    old, new = ready(min=2, max=2), replace(ready(min=3, max=3), command=("cat",))
+    async with pooled() as (engine, pool):
+        await pool.prepare(old)
+        await pool.prepare(new)
+        assert [slot.function for slot in engine.slots] == [new] * 3
+
+
+async def test_what_ends_again_and_again_is_not_made_again_without_end() -> None:
+    function = ready(min=1, max=1)
+    async with pooled() as (engine, pool):
+        await pool.prepare(function)
+        first = engine.slots[0]
+        first.die()
+        await engine.until(lambda: first not in engine.slots and len(engine.slots) == 1)
+        second = engine.slots[0]
+        second.die()
+        await engine.until(lambda: engine.slots == [])
+        await asyncio.sleep(0.02)
+        assert engine.slots == []
+        assert pool.stats["upper"].prepared == 2
+        assert await call(pool, function) == b"BOAT"
+        assert engine.started_cold == 1
+
+
+async def test_the_number_that_waits_is_right_at_any_time() -> None:
+    function = ready(min=2, max=2)
+    async with pooled() as (engine, pool):
+        await pool.prepare(function)
+        async with pool.start(Invocation(function=function), streams.NOTHING):
+            assert pool.stats["upper"].ready == 1
+        await engine.until(lambda: sum(slot.usable for slot in engine.slots) == 2)
+        await asyncio.sleep(0)
+        assert pool.stats["upper"].ready == 2
+
+
+async def test_one_that_cannot_be_started_is_replaced_without_another_call() -> None:
+    function = ready(min=1, max=1)
+    async with pooled() as (engine, pool):
+        await pool.prepare(function)
+        broken = engine.slots[0]
+        broken.fails = True
+        with pytest.raises(EngineError, match="sank"):
+            await call(pool, function)
+        await engine.until(lambda: engine.slots != [] and broken not in engine.slots)

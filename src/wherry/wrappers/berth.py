@@ -127,6 +127,7 @@ class Berth:
             held = self._waiting.popleft()
             if held.slot.usable:
                 if held.slot.serves(invocation):
+                    self.stats.ready = len(self._waiting)
                     return held
                 self._waiting.appendleft(held)
                 return None
@@ -230,6 +231,7 @@ class Berth:
         for held in dead:
             self._waiting.remove(held)
             self._unwanted.append(held)
+        self.stats.ready = len(self._waiting)
         if dead:
             # The first is replaced at once; what ends again and again, uncalled, is not.
             self._failures += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -69,8 +69,11 @@ class Pool:
                 berth.missed(waited=monotonic() - asked)
                 yield container
             return
-        async with held, held.slot.start(invocation, stdin) as container:
-            berth.hit(waited=monotonic() - asked)
+        async with held, AsyncExitStack() as stack:
+            try:
+                container = await stack.enter_async_context(held.slot.start(invocation, stdin))
+            finally:  # also one that cannot be started is used up, and to be replaced
+                berth.hit(waited=monotonic() - asked)
             yield container
 
     def _berth(self, function: Function) -> Berth:
