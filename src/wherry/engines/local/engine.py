@@ -155,6 +155,8 @@ class LocalEngine:
                 gate.handed_over()
                 if not await gate.opened():
                     await self._tell_why(started.container)
+            else:
+                await started.container.sandbox.init_pid()
             yield slot
         finally:
             if started.container in self._running:
