@@ -33,7 +33,7 @@ ALL_THAT_CAN_BE_SEEN = """
     ls -l /proc/self/fd | awk '{ print $9, $10, $11 }'
     stat -c '%n %a %u:%g %t:%T' /* /dev/* /run/* /tmp/*
     tr '\\0' '\\n' < /proc/$$/cmdline; tr '\\0' '\\n' < /proc/$$/environ; cat /proc/$$/comm
-    readlink /proc/$$/exe; cut -d ' ' -f 2-8 /proc/$$/stat; cat /proc/self/oom_score_adj
+    readlink /proc/$$/exe; cut -d ' ' -f 4-8 /proc/$$/stat; cat /proc/self/oom_score_adj
     cat /etc/hosts /etc/hostname; cat /proc/net/dev | cut -d : -f 1; ps -o pid,ppid,args
     readlink /proc/self/ns/* | cut -d : -f 1; cat; echo err >&2; exit 7
 """
