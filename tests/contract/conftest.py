@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.docker_harness import docker_harness
+from tests.support.docker_ready_harness import docker_ready_harness
 from tests.support.local_harness import local_harness
 from tests.support.memory_harness import memory_harness
 from tests.support.ready_harness import local_ready_harness
@@ -22,6 +23,7 @@ ENGINES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager
     "docker/unix": docker_harness("unix"),
     "docker/tcp": docker_harness("tcp"),
     "docker/tls": docker_harness("tls"),
+    "docker-ready": docker_ready_harness,
 }
 
 

@@ -52,6 +52,7 @@ class Call:
         self.invocation = invocation
         self.name = container_name(invocation.id)
         """By which it is found and removed, even when the answer to its creation was lost."""
+        self._id: str | None = None
         self._client = client
         self._body = create_body(invocation, profile=profile, has_stdin=has_stdin)
         self._files = files_of(invocation.function)
@@ -102,6 +103,14 @@ class Call:
                 raise failure from error
             raise
 
+    async def rename(self, invocation_id: str) -> None:
+        """Let a container that was ready be found by the id of the call it serves."""
+        assert self.container
+        name = container_name(invocation_id)
+        path = f"/containers/{self._id}/rename"
+        await self._client.call("POST", path, query={"name": name})
+        self.name = self.container.name = name
+
     async def remove(self) -> None:
         """Kill and remove the container, in bounded time; what fails is logged, for the reaper."""
         if self._creating is None:
@@ -119,9 +128,12 @@ class Call:
     async def _create(self) -> None:
         query = {"name": self.name, "platform": self.invocation.function.platform}
         try:
-            await self._client.call("POST", "/containers/create", query=query, data=self._body)
+            made = await self._client.call(
+                "POST", "/containers/create", query=query, data=self._body
+            )
         except Refused as error:
             raise self._create_error(error) from error
+        self._id = made["Id"]
 
     def _create_error(self, error: Refused) -> Exception:
         image = self.invocation.function.image
@@ -173,7 +185,7 @@ class Call:
         return error is None or (isinstance(error, EngineError) and not isinstance(error, Refused))
 
     async def _remove(self) -> None:
-        path, query = f"/containers/{self.name}", {"force": True, "v": True}
+        path, query = f"/containers/{self._id or self.name}", {"force": True, "v": True}
         try:
             await self._client.call("DELETE", path, query=query)
         except Refused as error:

@@ -117,15 +117,14 @@ class DockerEngine:
             slot: DockerSlot | None = None
             try:
                 async with self._starts:
-                    container = await self._create_attached(call)
+                    await self._create_attached(call)
                     if preparation.waiting != "created":
                         await call.start()
                 slot = DockerSlot(
                     function,
-                    container,
+                    call,
                     image=image,
                     waiting=preparation.waiting,
-                    launch=call.start,
                     serve=lambda begin: self._serving(call, begin),
                     is_current=lambda: self._images.id(function.image) == image.id,
                 )

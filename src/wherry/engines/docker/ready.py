@@ -31,6 +31,7 @@ from wherry.streams import NOTHING
 
 if TYPE_CHECKING:
     from wherry.engines.base import Stdin
+    from wherry.engines.docker.call import Call
     from wherry.engines.docker.client import DockerClient
     from wherry.engines.docker.container import DockerContainer
     from wherry.engines.docker.watch import EngineImage
@@ -69,27 +70,28 @@ class Preparation:
 class DockerSlot:
     """Implements :class:`wherry.engines.base.Slot`.
 
-    Its container has the label of an invocation nobody knows: labels cannot be changed. A name
-    that was given to another image is noticed when the engine's event has come.
+    Its container is named after its call from the moment it serves it; labels cannot be changed,
+    so that ``wherry.invocation`` is of an invocation nobody knows. An image's name that was given
+    to another image is noticed when the engine's event has come.
     """
 
     def __init__(
         self,
         function: Function,
-        container: DockerContainer,
+        call: Call,
         *,
         image: EngineImage,
         waiting: Waiting,
-        launch: Callable[[], Awaitable[None]],
         serve: Serve,
         is_current: Callable[[], bool],
     ) -> None:
+        assert call.container
         self.taken = False
         self._function = function
-        self._container = container
+        self._call = call
+        self._container = call.container
         self._image = image
         self._waiting = waiting
-        self._launch = launch
         self._serve = serve
         self._is_current = is_current
         self._sources = sources_of(function)
@@ -129,17 +131,26 @@ class DockerSlot:
             yield container
 
     async def _begin(self, invocation: Invocation, stdin: Stdin) -> DockerContainer:
-        container = self._container
-        container.id = invocation.id
+        self._container.id = invocation.id
+        naming = asyncio.create_task(self._call.rename(invocation.id))
+        try:
+            await self._tell(invocation, stdin)
+        except BaseException:
+            naming.cancel()
+            await asyncio.gather(naming, return_exceptions=True)
+            raise
+        await naming
+        return self._container
+
+    async def _tell(self, invocation: Invocation, stdin: Stdin) -> None:
         if self._waiting == "gate":
             environment_of(invocation)
             argv = argv_of(invocation, image=self._image)
             frame = call_frame(argv, invocation.env, has_stdin=stdin is not NOTHING)
-            await container.call(frame, program=argv[0])
+            await self._container.call(frame, program=argv[0])
         elif self._waiting == "created":
-            await self._launch()
-        container.feed(stdin)
-        return container
+            await self._call.start()
+        self._container.feed(stdin)
 
 
 def waiting_invocation(function: Function) -> Invocation:
