@@ -25,10 +25,14 @@ $(VENV)/.tools: $(VENV)/.setup constraints-dev.txt
 	@scripts/setup.sh $(VENV) tools
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.tools constraints-bench.txt
+	@scripts/setup.sh $(VENV) bench
+	@touch $@
+
 demo: $(VENV)/.setup  ## Call images on this machine: no Docker, no root, no network
 	@scripts/demo.sh $(VENV)/bin
 
-test: $(VENV)/.tools  ## Check style and types, then run every test
+test: $(VENV)/.bench  ## Check style and types, then run every test
 	@scripts/test-packages.sh
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) -m pytest $(ARGS)
@@ -45,7 +49,7 @@ format: $(VENV)/.tools  ## Put the code into its usual form
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-bench: $(VENV)/.tools  ## Measure against competitors; ONLY=pattern for some rows
+bench: $(VENV)/.bench  ## Measure against competitors and draw it; ONLY=pattern for some rows
 	@$(RUN) -m bench $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
 lock: $(VENV)/.setup  ## Choose the newest versions and write constraints*.txt

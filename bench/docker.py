@@ -18,6 +18,8 @@ class Docker:
     """The docker command of one engine, which has the image ``busybox``."""
 
     command: tuple[str, ...]
+    address: str
+    """The engine's name for wherry."""
 
     def run(self, *arguments: str) -> list[str]:
         """Return a ``docker run`` that is like a call: stdin fed, removed in the end."""
@@ -34,6 +36,6 @@ async def private_engine() -> AsyncIterator[Docker]:
     except (pytest.skip.Exception, pytest.fail.Exception) as error:
         raise Missing(str(error)) from error
     try:
-        yield Docker((client, "--host", f"unix://{daemon.socket}"))
+        yield Docker((client, "--host", f"unix://{daemon.socket}"), daemon.unix)
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)

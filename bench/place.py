@@ -10,16 +10,18 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from bench.calls import IMAGE
 from bench.docker import Docker, private_engine
 from bench.harness import Missing
 from tests.support.busybox import rootfs_tar
 
 if TYPE_CHECKING:
     from wherry import AsyncClient
+    from wherry.engines.docker.engine import DockerEngine
     from wherry.engines.local.engine import LocalEngine
 
 Made = TypeVar("Made")
-IMAGE = "busybox:latest"
+
 WHERRY = str(Path(sys.executable).parent / "wherry")
 
 
@@ -47,6 +49,13 @@ class Place:
         """Return a local engine that has the image."""
         return await self._once("engine", self._engine)
 
+    async def another_engine(self) -> LocalEngine:
+        """Return an engine of the same images that is the caller's own to close."""
+        from wherry.engines.local.engine import LocalEngine
+
+        await self.engine()
+        return LocalEngine.connect(f"local:{self.data}")
+
     async def client(self) -> AsyncClient:
         """Return a client of that engine."""
         return await self._once("client", self._client)
@@ -54,6 +63,12 @@ class Place:
     async def docker(self) -> Docker:
         """Return a private Docker engine that has the image."""
         return await self._once("docker", self._docker)
+
+    async def docker_engine(self) -> DockerEngine:
+        """Return a client of the private Docker engine that is the caller's own to close."""
+        from wherry.engines.docker.engine import DockerEngine
+
+        return DockerEngine.connect((await self.docker()).address, environment={})
 
     async def _once(self, name: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """Return what ``make`` made the first time; what is missing stays missing."""

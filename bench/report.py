@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +18,24 @@ _RIGHT = {"ours", "theirs", "ratio"}
 
 def as_table(outcomes: Sequence[Outcome]) -> str:
     """Return the outcomes as an aligned table, one line each, with a line for every note."""
-    lines = [_HEADS, *(_cells(outcome) for outcome in outcomes)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADS))]
-    text = [_aligned(line, widths) for line in lines]
+    text = aligned([_HEADS, *(_cells(outcome) for outcome in outcomes)], right=_RIGHT)
     for number, outcome in reversed(list(enumerate(outcomes, 1))):
         if outcome.note:
             text.insert(number + 1, f"  not measured: {outcome.note}")
     return "\n".join(text)
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    columns = zip(_HEADS, cells, widths, strict=True)
-    padded = [
-        cell.rjust(width) if head in _RIGHT else cell.ljust(width) for head, cell, width in columns
+def aligned(lines: Sequence[Sequence[str]], *, right: Collection[str]) -> list[str]:
+    """Return lines of cells, the heads first, as text; columns of numbers end at one place."""
+    heads = lines[0]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if head in right else cell.ljust(width)
+            for head, cell, width in zip(heads, cells, widths, strict=True)
+        ).rstrip()
+        for cells in lines
     ]
-    return "  ".join(padded).rstrip()
 
 
 def _cells(outcome: Outcome) -> tuple[str, ...]:
@@ -43,8 +46,8 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
         _amount(outcome.samples.ours, row.unit),
         row.competitor,
         _amount(outcome.samples.theirs, row.unit),
-        "-" if outcome.ratio is None else _digits(outcome.ratio),
-        "-" if spread is None else f"{_digits(spread[0])}-{_digits(spread[1])}",
+        "-" if outcome.ratio is None else digits(outcome.ratio),
+        "-" if spread is None else f"{digits(spread[0])}-{digits(spread[1])}",
         str(row.must),
         str(row.wanted),
         f"{verdict}, as wanted" if outcome.wish_met else verdict,
@@ -52,17 +55,21 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _amount(values: Sequence[float], unit: str) -> str:
-    return f"{_digits(statistics.median(values))} {unit}" if values else "-"
+    return f"{digits(statistics.median(values))} {unit}" if values else "-"
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
     """Return three significant digits, never an exponent."""
     return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
 
 
-def as_json(outcomes: Sequence[Outcome], machine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outcomes as JSON values."""
-    return {"rows": [_entry(outcome) for outcome in outcomes], "machine": dict(machine)}
+def as_json(
+    outcomes: Sequence[Outcome], machine: Mapping[str, Any], *, growth: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the outcomes, and how cost grows where that was measured, as JSON values."""
+    rows = [_entry(outcome) for outcome in outcomes]
+    measured = {} if growth is None else {"growth": dict(growth)}
+    return {"rows": rows, **measured, "machine": dict(machine)}
 
 
 def _entry(outcome: Outcome) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from bench.harness import MIB
+from bench.memory import resident
 
 from wherry import AsyncClient, Output
 from wherry.engines import connect
@@ -34,14 +35,6 @@ async def stream(client: AsyncClient, mib: int) -> None:
                 received += len(event.data)
     if received != mib * MIB:
         raise SystemExit(f"{received} bytes came back of {mib * MIB}")
-
-
-def resident(name: str) -> int:
-    """Return VmRSS or VmHWM of this process in bytes (proc_pid_status(5))."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(name)
 
 
 async def main(data: str, mib: int) -> None:

@@ -2,6 +2,7 @@
 # Make a virtual environment with wherry in it, every package pinned by version and hash.
 #   setup.sh DIRECTORY          what wherry needs to run
 #   setup.sh DIRECTORY tools    what its tests, lint and type checks need
+#   setup.sh DIRECTORY bench    what draws the benchmark's pictures
 set -eu
 
 venv=$1
@@ -9,6 +10,10 @@ pip() { "$venv/bin/python" -m pip --disable-pip-version-check -qq "$@"; }
 
 if [ "${2:-}" = tools ]; then
 	pip install --no-deps --require-hashes -r constraints-dev.txt
+	exit
+fi
+if [ "${2:-}" = bench ]; then
+	pip install --no-deps --require-hashes -r constraints-bench.txt
 	exit
 fi
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.rows import cold, command, images, importing, ready, stream, sustained
+from bench.rows import cold, command, docker, images, importing, ready, stream, sustained
 
 if TYPE_CHECKING:
     from bench.harness import Row
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 ROWS: tuple[Row[Any], ...] = (
     *cold.ROWS,
     *ready.ROWS,
+    *docker.ROWS,
     *sustained.ROWS,
     *command.ROWS,
     *stream.ROWS,

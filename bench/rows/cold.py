@@ -6,13 +6,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench.calls import COMMAND, IMAGE, INPUT, OUTPUT
 from bench.harness import Bound, Measure, Row, Sides
-from bench.place import IMAGE, Place
 from bench.timing import check, process_ms
 
-COMMAND = ("tr", "a-z", "A-Z")
-INPUT, OUTPUT = "hello\n", "HELLO\n"
+if TYPE_CHECKING:
+    from bench.place import Place
+
 _HIDDEN = ("kcore", "keys", "key-users", "interrupts", "timer_list", "sysrq-trigger", "kmsg")
 
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from bench.calls import COMMAND, IMAGE, INPUT, OUTPUT
 from bench.harness import Bound, Row, Sides
-from bench.place import IMAGE, WHERRY, Place
-from bench.rows.cold import COMMAND, INPUT, OUTPUT
+from bench.place import WHERRY, Place
 from bench.timing import process_ms
 
 

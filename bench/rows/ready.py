@@ -1,62 +1,60 @@
-"""A call in a sandbox that stands ready, against starting the same program outside of one."""
+"""A call that finds its container waiting, and what one that waits takes."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from bench.calls import COMMAND, IMAGE, INPUT, OUTPUT, ready, timed
+from bench.growth.waiting import measured
 from bench.harness import Bound, Missing, Row, Sides
-from bench.place import IMAGE, Place
-from bench.rows.cold import COMMAND, INPUT, OUTPUT
-from bench.timing import check, process_ms
+from bench.timing import process_ms
 
 if TYPE_CHECKING:
-    from wherry.engines.base import Container
+    from bench.place import Place
 
-CALM = 0.02
-"""Seconds."""
+CALM = 0.05
+"""Seconds, in which the container of one call is replaced before the next measurement."""
+WAITING = 4
+DEFAULT_MOST = 16
+"""Containers: as many as a function keeps ready at most, unless it says otherwise."""
+
+
+async def outside(place: Place) -> list[str]:
+    """Return the program of the image as a command of this machine."""
+    image = (await place.engine()).store.find(IMAGE)
+    assert image is not None
+    return [str(image.rootfs / "bin" / "busybox"), *COMMAND]
 
 
 @asynccontextmanager
 async def against_exec(place: Place) -> AsyncIterator[Sides]:
-    from wherry.engines.local.ready import GATE
-    from wherry.models import Function, Invocation
-
-    if not GATE.exists():
-        raise Missing("the gate of ready sandboxes is not compiled (Debian: musl-tools)")
-    engine = await place.engine()
-    function = Function(name="shout", image=IMAGE, command=COMMAND)
-    rootfs = engine.store.find(IMAGE)
-    assert rootfs is not None
-    command = [str(rootfs.rootfs / "bin" / "busybox"), *COMMAND]
-
-    async def ours() -> float:
-        async with engine.reserve(function) as slot:
-            await asyncio.sleep(CALM)  # not right after it was made
-            began = time.perf_counter()
-            async with slot.start(Invocation(function=function), words()) as container:
-                answer = await stdout_of(container)
-            took = time.perf_counter() - began
-        check(answer, OUTPUT.encode())
-        return took * 1000
+    command = await outside(place)
 
     async def theirs() -> float:
         return process_ms(command, input=INPUT.encode(), expect=OUTPUT.encode())
 
-    yield Sides(ours, theirs)
+    async with ready(await place.another_engine(), least=WAITING) as calls:
+
+        async def ours() -> float:
+            return await timed(calls.ready_call)
+
+        yield Sides(ours, theirs)
 
 
-async def words() -> AsyncIterator[bytes]:
-    yield INPUT.encode()
+@asynccontextmanager
+async def alone(place: Place) -> AsyncIterator[Sides]:
+    await place.engine()
 
+    async def ours() -> float:
+        step = await asyncio.to_thread(measured, place.data, DEFAULT_MOST)
+        if step.pss is None:
+            raise Missing(step.note)
+        return step.pss / 1e6
 
-async def stdout_of(container: Container) -> bytes:
-    from wherry.models import Output
-
-    return b"".join([event.data async for event in container if isinstance(event, Output)])
+    yield Sides(ours)
 
 
 ROWS = (
@@ -71,5 +69,16 @@ ROWS = (
         runs=101,
         warm_up=10,
         calm=CALM,
+    ),
+    Row(
+        name=f"memory of each ready container, of {DEFAULT_MOST}",
+        competitor="none: a bound of its own",
+        unit="MB",
+        figure="ours",
+        must=Bound("<=", 1.5),
+        wanted=Bound("<=", 0.7),
+        sides=alone,
+        runs=3,
+        warm_up=0,
     ),
 )

@@ -7,11 +7,14 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
+from bench.calls import COMMAND, IMAGE, INPUT, OUTPUT
 from bench.harness import Bound, Row, Sides
-from bench.place import IMAGE, Place
-from bench.rows.cold import COMMAND, INPUT, OUTPUT
 from bench.timing import check, process_ms
+
+if TYPE_CHECKING:
+    from bench.place import Place
 
 AT_A_TIME = 2 * (os.cpu_count() or 1)
 OURS, THEIRS = 200, 12

@@ -119,7 +119,7 @@ async def test_results_carry_what_the_table_shows() -> None:
         return Sides(scripted("A", [2.0] * 9, []), scripted("B", [8.0] * 9, []))
 
     outcome = await run_row(row(sides=fast), None)
-    [entry] = json.loads(json.dumps(as_json([outcome], {"cores": 2})))["rows"]
+    [entry] = json.loads(json.dumps(as_json([outcome], {"cores": 2}, growth=None)))["rows"]
     assert entry["name"] == "a call"
     assert entry["competitor"] == "the slow way"
     assert (entry["ours"], entry["theirs"], entry["ratio"]) == (2.0, 8.0, 4.0)

@@ -1,0 +1,1 @@
+"""How cost grows: with containers that wait, with files of an image, with callers."""
