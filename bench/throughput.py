@@ -20,7 +20,7 @@ CALLERS = (1, 2, 4, 8, 16, 32, 64)
 KINDS = ("cold", "ready", "docker")
 _WINDOW = {"cold": 1.0, "ready": 1.0, "docker": 1.5}
 """Seconds in which calls begin; those of docker last long."""
-_LEAD = {"cold": 0.2, "ready": 0.4, "docker": 0.0}
+_LEAD = {"cold": 0.2, "ready": 0.4}
 """Seconds before that, which are not counted: what was made ready beforehand is used up."""
 
 
@@ -59,7 +59,8 @@ async def _point(place: Place, kind: str, *, count: int, scale: float) -> Point:
     try:
         async with AsyncExitStack() as stack:
             call, calls = await _call(place, kind, count=count, stack=stack)
-            await sustained(call, callers=count, window=_LEAD[kind] * scale)
+            if kind in _LEAD:
+                await sustained(call, callers=count, window=_LEAD[kind] * scale)
             hits = calls.stats.hits if calls else 0
             seconds, samples = await sustained(call, callers=count, window=_WINDOW[kind] * scale)
             return Point(
@@ -103,9 +104,12 @@ async def sustained(
     began = clock()
 
     async def caller() -> None:
-        while (start := clock()) < began + window:
+        start = clock()
+        while True:  # once at least: many callers take their time to begin
             await call()
             took.append((clock() - start) * 1000)
+            if (start := clock()) >= began + window:
+                return
 
     async with TaskGroup() as group:
         for _ in range(callers):

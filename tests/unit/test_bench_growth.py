@@ -77,7 +77,7 @@ async def test_as_many_calls_run_at_a_time_as_there_are_callers() -> None:
 
 
 async def test_a_call_that_began_in_time_counts_with_all_its_time() -> None:
-    clock = iter([0.0, 0.5, 3.0, 3.0, 3.0])
+    clock = iter([0.0, 0.5, 3.0, 3.0, 3.0])  # begins, a call from here to there, asks, ends
 
     async def call() -> None:
         pass
@@ -85,6 +85,15 @@ async def test_a_call_that_began_in_time_counts_with_all_its_time() -> None:
     seconds, samples = await sustained(call, callers=1, window=1.0, clock=lambda: next(clock))
     assert samples == [2500.0]
     assert seconds == 3.0
+
+
+async def test_every_caller_calls_once_however_late_it_begins() -> None:
+    async def call() -> None:
+        pass
+
+    clock = iter(range(100))
+    _, samples = await sustained(call, callers=5, window=1, clock=lambda: next(clock))
+    assert len(samples) == 5
 
 
 async def test_an_engine_without_ready_containers_is_said_to_have_none() -> None:
