@@ -97,7 +97,7 @@ class Call:
     async def start(self) -> None:
         """Start the program."""
         try:
-            await self._client.call("POST", f"/containers/{self.name}/start")
+            await self._client.call("POST", f"/containers/{self._id}/start")
         except Refused as error:
             if failure := start_error(error.reason):
                 raise failure from error

@@ -133,7 +133,7 @@ class DockerContainer:
         code = await self._wait
         self._raise_failure()
         known = await self._inspect()
-        program = self._program or known["Path"]
+        program = known["Path"] if self._program is None else self._program
         if not self._wrote and (error := self._complaint.error(code, program=program)):
             raise error
         if code - 128 in self._sent:
