@@ -126,7 +126,10 @@ def _spawn(order: _Order) -> Started:
             raise ProgramNotExecutable(
                 f"{order.entry.argv[0]!r} cannot be executed in the image: {error.strerror}"
             ) from error
-        raise EngineError(f"cannot start a container: {error}") from error
+        advice = ""
+        if error.errno == errno.EMFILE:
+            advice = "; one that runs takes five of this process: raise its limit (`ulimit -n`)"
+        raise EngineError(f"cannot start a container: {error.strerror}{advice}") from error
 
 
 def _spawned(order: _Order) -> Started:
