@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.waiting import waiting_process
 
 from wherry.engines.local import marker
 from wherry.engines.local.marker import Marker, Owner
@@ -91,44 +89,22 @@ def test_an_owner_in_another_namespace_is_never_called_gone() -> None:
     assert not dataclasses.replace(ME, start=0, namespace=ME.namespace + 1).is_gone()
 
 
-@contextmanager
-def process(*argv: str) -> Iterator[int]:
-    """Run a program that waits for its stdin, under a name of our choice."""
-    read, write = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, read, 0)]
-    pid = os.posix_spawn("/bin/sh", argv, {}, file_actions=actions)
-    os.close(read)
-    try:
-        yield pid
-    finally:
-        os.close(write)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-
-
 def a_marker(**fields: str) -> Marker:
     return Marker(**{"id": new_id(), "owner": ME, "function": "f", "image": "i", **fields})  # type: ignore[arg-type]
 
 
-WAITING = ("-c", "read line")
-
-
 def test_a_marker_is_found_in_the_first_words_of_a_command_line() -> None:
     made = a_marker(function="ünïcode \udcff")
-    for words in (
-        (str(made), *WAITING),
-        ("sh", *WAITING, str(made)),
-        ("sh", *WAITING, "x", str(made)),
-    ):
-        with process(*words) as pid:
+    for words in ((str(made),), ("sh", str(made)), ("sh", "x", str(made))):
+        with waiting_process(*words) as pid:
             assert marker.marker_of(pid) == made
             assert [seen.marker for seen in marker.sightings() if seen.pid == pid] == [made]
-    with process("sh", *WAITING, "x", "y", str(made)) as pid:
+    with waiting_process("sh", "x", "y", str(made)) as pid:
         assert marker.marker_of(pid) is None
 
 
 def test_a_sighting_knows_whose_it_is_and_since_when() -> None:
-    with process(str(a_marker()), *WAITING) as pid:
+    with waiting_process(str(a_marker())) as pid:
         (seen,) = [seen for seen in marker.sightings() if seen.pid == pid]
     assert seen.uid == os.getuid()
     started = os.stat("/proc/self").st_ctime  # noqa: PTH116
@@ -138,30 +114,5 @@ def test_a_sighting_knows_whose_it_is_and_since_when() -> None:
 def test_a_process_is_found_at_once_although_it_is_in_its_execve() -> None:
     for _ in range(100):
         made = a_marker()
-        with process(str(made), *WAITING) as pid:
+        with waiting_process(str(made)) as pid:
             assert marker.marker_of(pid) == made
-
-
-def test_the_id_of_a_child_can_be_changed_from_outside() -> None:
-    made, new = a_marker(), new_id()
-    with process(str(made), *WAITING) as pid:
-        marker.rename(pid, old=made.id, new=new)
-        assert marker.marker_of(pid) == dataclasses.replace(made, id=new)
-
-
-@pytest.mark.parametrize("new", ["short", "x" * 33, '"' + "x" * 31, "ü" * 32, "x" * 31 + "\0"])
-def test_an_id_that_does_not_fit_changes_nothing(new: str) -> None:
-    made = a_marker()
-    with process(str(made), *WAITING) as pid:
-        marker.rename(pid, old=made.id, new=new)
-        assert marker.marker_of(pid) == made
-
-
-def test_another_programs_command_line_is_never_changed() -> None:
-    made, another = a_marker(), a_marker()
-    with process(str(made), *WAITING) as pid:
-        marker.rename(pid, old=another.id, new=new_id())
-        assert marker.marker_of(pid) == made
-    with process("sh", *WAITING) as pid:
-        marker.rename(pid, old=made.id, new=new_id())
-    marker.rename(pid, old=made.id, new=new_id())

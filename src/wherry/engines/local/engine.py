@@ -157,6 +157,7 @@ class LocalEngine:
                     await self._tell_why(started.container)
             else:
                 await started.container.sandbox.init_pid()
+            started.container.sandbox.expect_call()
             yield slot
         finally:
             if started.container in self._running:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 _PREFIX = "wherry-sandbox "
-_ID_AT = len(_PREFIX) + len('{"id":"')
 _PROC = Path("/proc")
 _KERNEL_THREAD = 0x00200000
 """PF_KTHREAD of linux/sched.h."""
@@ -94,27 +92,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
     return value
-
-
-def rename(pid: int, *, old: str, new: str) -> None:
-    """Change the id in the marker of a child of ours, as a program does that sets its title.
-
-    A command line lies on its process's stack, which whoever may trace the process can write
-    (proc(5), ``mem`` and field 48 of ``stat``). Where a kernel forbids that, and for an id that
-    does not fit into the other's place, the marker stays as it was: still ours, still reaped.
-    """
-    if len(old) != len(new) or not (new.isascii() and new.isalnum()):
-        return
-    fields = _stat(pid)
-    if fields is None or not (start := int(fields[45])):
-        return
-    with suppress(OSError):
-        fd = os.open(_PROC / str(pid) / "mem", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            if os.pread(fd, len(old), start + _ID_AT) == old.encode():
-                os.pwrite(fd, new.encode(), start + _ID_AT)
-        finally:
-            os.close(fd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,4 +162,3 @@ def check_level(level: str) -> None:
             "ready.level 'created' needs wherry's static gate, which is compiled when wherry is "
             "installed and a C compiler is there; install one and wherry again, or use 'started'"
         )
-

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry.engines.local import marker, pipes
+from wherry.engines.local import marker, pipes, renaming
 from wherry.errors import EngineError
 
 _ENDING = 10.0
@@ -37,6 +37,7 @@ class Sandbox:
         self._status = status
         os.set_blocking(status, False)
         self._hold = hold
+        self._place: int | None = None
         self._said = b""
         self._hearing = asyncio.Lock()
         self._noticed = asyncio.Event()
@@ -53,11 +54,15 @@ class Sandbox:
                 return line["child-pid"]
         return None
 
+    def expect_call(self) -> None:
+        """Do beforehand what :meth:`rename` needs, once the sandbox has its init."""
+        self._place = renaming.place_of_id(self.pid, id=self._ids[-1])
+
     def rename(self, id: str) -> None:  # noqa: A002
         """Carry the id of a call, which this sandbox was made before."""
         init = self._init_pid_now()
-        for pid in (self.pid,) if init is None else (self.pid, init):
-            marker.rename(pid, old=self._ids[-1], new=id)
+        if init is not None and self._place is not None:
+            renaming.rename((self.pid, init), self._place, old=self._ids[-1], new=id)
         self._ids += (id,)
 
     def is_running(self) -> bool:
