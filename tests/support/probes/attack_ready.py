@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.probes.attack import Finding, Watch, contained, escaped, outcome
 
-from wherry.engines.local import private_network, ready
+from wherry.engines.local import private_network
 
 if TYPE_CHECKING:
     from tests.support.probes.stage import Stage
@@ -27,7 +27,7 @@ _AGAIN = (
 
 async def probes_in_a_ready_container(stage: Stage) -> Finding:
     """Its program comes by another way: through a gate, which has descriptors of its own."""
-    if not ready.has_gate():
+    if not has_gate():
         return Finding("refused", "there is no gate on this machine")
     for name in _AGAIN:
         said = await stage.call_ready("/probes", name)
@@ -38,14 +38,14 @@ async def probes_in_a_ready_container(stage: Stage) -> Finding:
 
 async def program_is_the_gate(stage: Stage) -> Finding:
     """The call's program is what the gate was executed from, or is."""
-    if not ready.has_gate():
+    if not has_gate():
         return Finding("refused", "there is no gate on this machine")
-    before = (ready.GATE.stat().st_mode, ready.GATE.read_bytes())
+    before = (GATE.stat().st_mode, GATE.read_bytes())
     watch = Watch(stage)
     for path in ("/proc/self/exe", "/proc/self/fd/3", "/proc/self/fd/4", "/proc/self/fd/5"):
         await watch.attempt(path, stage.call_ready(path, "3"))
         await watch.attempt(f"{path}/..", stage.call_ready(f"{path}/../bin/sh", "-c", "ls /"))
-    if (ready.GATE.stat().st_mode, ready.GATE.read_bytes()) != before:
+    if (GATE.stat().st_mode, GATE.read_bytes()) != before:
         watch.problems.append("the gate changed")
     return watch.finding()
 
