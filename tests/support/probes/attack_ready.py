@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.probes.attack import Finding, Watch, contained, escaped, outcome
 
+from wherry.engines.gate import GATE, has_gate
 from wherry.engines.local import private_network
 
 if TYPE_CHECKING:
