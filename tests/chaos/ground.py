@@ -15,8 +15,10 @@ from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings
 from wherry.models import Exit, Function, Invocation, Output
 
 MIB = 1 << 20
-TOKEN = "wherry-chaos-"
-"""Begins a word in every command line of ours, inside and outside."""
+TOKEN = f"wherry-chaos-{Path.home().name}-"
+"""Begins a word in every command line of ours, inside and outside. Every piece of chaos has a
+home directory of its own, so that two at one time do not take each other's processes for theirs.
+"""
 
 
 def engine(home: Path) -> LocalEngine:

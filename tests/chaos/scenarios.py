@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos.ground import MIB, Remains, engine, once, processes_with, run, shell
+from tests.chaos.ground import MIB, TOKEN, Remains, engine, once, processes_with, run, shell
 
 from wherry.errors import EngineError, WherryError
 from wherry.images.rootfs_import import import_rootfs
@@ -304,4 +304,4 @@ SCENARIOS: dict[str, Scenario] = {
 
 if __name__ == "__main__":
     asyncio.run(SCENARIOS[sys.argv[1]](Path(sys.argv[2])))  # type: ignore[arg-type]
-    assert processes_with("wherry-chaos-") == []
+    assert processes_with(TOKEN) == []
