@@ -47,12 +47,3 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[i
         yield fd
     finally:
         os.close(fd)
-
-
-def is_free(path: Path) -> bool:
-    """Whether nobody holds a lock on a file or directory that exists."""
-    try:
-        os.close(acquire(path, wait=False, create=False))
-    except (BlockingIOError, FileNotFoundError):
-        return False
-    return True
