@@ -2,10 +2,13 @@
 
 WherryError
 ├── UsageError (also ValueError)     what the caller asked for cannot be right
-│   └── Unsupported                  …or this engine or machine cannot do it
+│   ├── Unsupported                  …or this engine or machine cannot do it
+│   ├── NotFound                     no function, secret, call or namespace of that name
+│   └── AlreadyExists                there is one of that name
 ├── EngineError                      ours: worth retrying (502/503, requeue, exit 125)
 │   ├── EngineUnavailable            the engine cannot be reached or set up
 │   └── Busy                         no capacity in time
+│       └── ConcurrencyReached       …because as many calls of the function run as may
 ├── ImageError
 │   ├── ImageNotFound                nobody has it under that name
 │   ├── ImageCorrupt                 a digest or size does not match, or an archive is unsafe
@@ -38,6 +41,14 @@ class Unsupported(UsageError):
     """This engine or this machine cannot do what was asked; raised before anything starts."""
 
 
+class NotFound(UsageError):
+    """There is no function, secret, call or namespace of that name."""
+
+
+class AlreadyExists(UsageError):
+    """There already is one of that name."""
+
+
 class EngineError(WherryError):
     """The engine failed, not the function: no exit code is known and a retry may help."""
 
@@ -48,6 +59,10 @@ class EngineUnavailable(EngineError):
 
 class Busy(EngineError):
     """No capacity became free in time."""
+
+
+class ConcurrencyReached(Busy):
+    """As many calls of a function run as it allows."""
 
 
 class ImageError(WherryError):

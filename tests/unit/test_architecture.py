@@ -26,7 +26,11 @@ LEVELS = (
     ("engines",),  # but for the protocol, which is further down
     ("client",),
     ("sync",),
-    ("triggers", "remote", "proxy", "functions", "calls", "testing"),
+    ("functions",),
+    ("service",),
+    ("calls",),
+    ("triggers", "remote", "proxy", "ui", "testing"),
+    ("server",),
     ("",),  # wherry itself: the public names, each loaded when it is asked for
     ("cli",),
     ("__main__",),

@@ -1,0 +1,1 @@
+"""``wherry serve``: everything that is configured, in one process."""

@@ -1,0 +1,1 @@
+"""Sources of invocations: bytes from outside become a call, and its events an answer."""
