@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_ENGINE = "local"
@@ -34,6 +34,10 @@ class Settings:
     """``DOCKER_CERT_PATH``: directory of ca.pem, cert.pem and key.pem."""
     docker_config: Path
     """``DOCKER_CONFIG``, else ``~/.docker``: directory of config.json, with logins."""
+    gateway: str | None = None
+    """``WHERRY_GATEWAY``, else ``OPENFAAS_URL``: the gateway that commands speak to."""
+    token: str | None = field(default=None, repr=False)
+    """``WHERRY_TOKEN``: what they say to it."""
 
 
 def settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -56,6 +60,8 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
         docker_tls_verify=bool(environ.get("DOCKER_TLS_VERIFY")),
         docker_cert_path=Path(value) if (value := environ.get("DOCKER_CERT_PATH")) else None,
         docker_config=path("DOCKER_CONFIG", home / ".docker"),
+        gateway=environ.get("WHERRY_GATEWAY") or environ.get("OPENFAAS_URL") or None,
+        token=environ.get("WHERRY_TOKEN") or None,
     )
 
 
