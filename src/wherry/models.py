@@ -139,6 +139,8 @@ class Function:
     """Replaces the image's ENTRYPOINT; ``()`` clears it."""
     env: Mapping[str, str] = field(default_factory=_empty)
     limits: Limits = Limits()
+    around: tuple[str, ...] = ()
+    """Words before all others, the entrypoint's included: a program that starts the function's."""
     user: str | None = None
     """``uid``, ``name``, ``uid:gid`` or ``name:group``; None is the image's own."""
     workdir: str | None = None

@@ -23,6 +23,7 @@ FULL = Invocation(
         image="busybox",
         command=("a", ""),
         entrypoint=(),
+        around=("w",),
         env={"A": "ü"},
         limits=Limits(timeout=1.5, memory=2, cpus=0.5, pids=3, stdout=4, tmp=5),
         user="1:1",

@@ -88,7 +88,7 @@ class Plan:
             )
         if any("\0" in word for word in argv):
             raise UsageError(f"arguments must not contain NUL bytes: {argv!r}")
-        return argv
+        return [*function.around, *argv]
 
     def is_long(self, invocation: Invocation) -> bool:
         """Whether a call may have more words than bubblewrap takes: about 9000."""

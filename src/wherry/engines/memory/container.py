@@ -43,7 +43,12 @@ class MemoryContainer:
         function = invocation.function
         self.call = Call(
             invocation=invocation,
-            argv=(*(function.entrypoint or ()), *function.command, *invocation.args),
+            argv=(
+                *function.around,
+                *(function.entrypoint or ()),
+                *function.command,
+                *invocation.args,
+            ),
             env={**function.env, **invocation.env},
             stdin=Pipe(),
             stdout=Pipe(changed=self._news.set),

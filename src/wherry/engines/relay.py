@@ -1,0 +1,19 @@
+"""The relay: a static program that makes a server in a container reachable without a network.
+
+It is compiled when wherry is installed, where a C compiler is found. What is said through its
+door is described in ``relay.c``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+RELAY = Path(__file__).parent / "local" / "native" / "relay"
+UP = b"U"
+"""What the relay says when the program's port accepts connections."""
+
+
+def has_relay() -> bool:
+    """Whether the relay was compiled."""
+    return os.access(RELAY, os.X_OK)
