@@ -32,6 +32,7 @@ from wherry.wrappers.pool import Pool
 
 if TYPE_CHECKING:
     from wherry.engines.base import Container, Engine
+    from wherry.wrappers.berth import PoolStats
 
 Inputs = Iterable[streams.Input] | AsyncIterable[streams.Input]
 Progress = Callable[[int, int | None], None]
@@ -48,8 +49,8 @@ class AsyncClient:
     def __init__(self, engine: Engine, *, functions: Iterable[Function] = ()) -> None:
         declared = tuple(functions)
         # An engine that cannot keep containers ready makes every call cold: slower, not wrong.
-        pooled: Engine = Pool(engine) if isinstance(engine, ReadyEngine) else engine
-        self._engine: Engine = Deadline(Limit(pooled))
+        self._pool = Pool(engine) if isinstance(engine, ReadyEngine) else None
+        self._engine = Deadline(Limit(self._pool or engine))
         self._functions = {function.name: function for function in declared}
         self._processes: set[Process] = set()
         if len(self._functions) < len(declared):
@@ -158,6 +159,35 @@ class AsyncClient:
         """
         invocation = _invocation(image, args, options=options)
         return self._engine.start(invocation, streams.source(input))
+
+    def call(
+        self,
+        invocation: Invocation,
+        stdin: AsyncIterable[bytes] = streams.NOTHING,
+        *,
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[Container]:
+        """Start a container for an invocation that was made elsewhere; else as :meth:`start`.
+
+        ``timeout``, in seconds from now, stands in for the function's own: calls of one function
+        with timeouts of their own share its ready containers.
+        """
+        return self._engine.start(invocation, stdin, timeout=timeout)
+
+    @property
+    def pool_stats(self) -> Mapping[str, PoolStats]:
+        """How the ready containers of each function did, by its name."""
+        return self._pool.stats if self._pool else {}
+
+    def define_ready(self, function: Function) -> None:
+        """Keep ready what ``function.ready`` says from now on, without waiting for it."""
+        if self._pool is not None:
+            self._pool.define(function)
+
+    async def forget(self, name: str) -> None:
+        """Give up the ready containers of a function that is no more."""
+        if self._pool is not None:
+            await self._pool.forget(name)
 
     async def popen(
         self,

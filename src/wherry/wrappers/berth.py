@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Self
@@ -50,10 +50,17 @@ class PoolStats:
 class Held:
     """A ready container and what removes it."""
 
-    def __init__(self, slot: Slot, stack: AsyncExitStack) -> None:
+    def __init__(self, slot: Slot, stack: AsyncExitStack, function: Function) -> None:
         self.slot = slot
+        self._function = function
         self._stack = stack
         self._watch: asyncio.Task[None] | None = None
+
+    def own(self, invocation: Invocation) -> Invocation:
+        """Return a call as the container's own function has it, which it was made from."""
+        if invocation.function is self._function:
+            return invocation
+        return replace(invocation, function=self._function)
 
     def watch(self, lost: Callable[[], None]) -> None:
         """Call ``lost`` when the container ends although nobody has called it."""
@@ -107,15 +114,23 @@ class Berth:
         return self._function.ready or Ready(min=0, max=0)
 
     def define(self, function: Function) -> None:
-        """Use this definition from now on; what was made from another is given up."""
+        """Use this definition from now on; what was made from another is given up.
+
+        Another timeout, output limit, concurrency or number of ready containers is nothing that
+        a container is made from.
+        """
         if function is not self._function and function != self._function:
-            self._unwanted.extend(self._waiting)
-            self._waiting.clear()
+            kept = 0
+            if stands_for(function) == stands_for(self._function):
+                wanted = self._target if function.ready == self._function.ready else 0
+                kept = max(wanted, function.ready.min if function.ready else 0)
+            while len(self._waiting) > kept:
+                self._unwanted.append(self._waiting.popleft())
             self._failures, self._resume = 0, 0.0
             self._full.clear()
             self._wake.set()
             self._function = function
-            self._target = self._ready.min
+            self._target = max(kept, self._ready.min)
         self._function = function
         if self._keeper is None and not self._closed:
             self._keeper = asyncio.create_task(self._keep())
@@ -126,7 +141,7 @@ class Berth:
         while self._waiting:
             held = self._waiting.popleft()
             if held.slot.usable:
-                if held.slot.serves(invocation):
+                if held.slot.serves(held.own(invocation)):
                     self.stats.ready = len(self._waiting)
                     return held
                 self._waiting.appendleft(held)
@@ -219,8 +234,9 @@ class Berth:
         function = self._function
         async with AsyncExitStack() as stack:
             slot = await stack.enter_async_context(self._engine.reserve(function))
-            held = Held(slot, stack.pop_all())
-        if function is not self._function and function != self._function:
+            held = Held(slot, stack.pop_all(), function)
+        now = self._function
+        if function is not now and stands_for(function) != stands_for(now):
             self._unwanted.append(held)
             return await self._make()
         held.watch(self._lost)
@@ -251,6 +267,13 @@ class Berth:
             async with held:
                 pass
         self.stats.ready = len(self._waiting)
+
+
+def stands_for(function: Function) -> Function:
+    """Return the part of a definition that its ready containers are made from."""
+    level = function.ready.level if function.ready else "created"
+    limits = replace(function.limits, timeout=None, stdout=None)
+    return replace(function, limits=limits, concurrency=None, ready=Ready(level=level))
 
 
 def plenty_of_memory() -> bool:

@@ -38,9 +38,11 @@ class Deadline:
         """Prepare; no timeout of a call applies."""
         await self._engine.prepare(function)
 
-    def start(self, invocation: Invocation, stdin: Stdin) -> AbstractAsyncContextManager[Container]:
-        """Start, with the clock running from now on."""
-        timeout = invocation.function.limits.timeout
+    def start(
+        self, invocation: Invocation, stdin: Stdin, *, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[Container]:
+        """Start, with the clock running from now on; ``timeout`` goes before the function's."""
+        timeout = invocation.function.limits.timeout if timeout is None else timeout
         if timeout is None:
             return self._engine.start(invocation, stdin)
         return self._timed(invocation, stdin, deadline=asyncio.get_running_loop().time() + timeout)

@@ -53,6 +53,16 @@ class Pool:
             return self._engine.start(invocation, stdin)
         return self._start(invocation, stdin)
 
+    def define(self, function: Function) -> None:
+        """Keep ready what the function asks for from now on, without waiting for it."""
+        if function.ready is not None and (function.ready.max or function.name in self._berths):
+            self._berth(function)
+
+    async def forget(self, name: str) -> None:
+        """Give up what waits for calls of a function that is no more."""
+        if (berth := self._berths.pop(name, None)) is not None:
+            await berth.aclose()
+
     async def aclose(self) -> None:
         """Give up what waits, then close the wrapped engine."""
         for berth in self._berths.values():
@@ -71,7 +81,8 @@ class Pool:
             return
         async with held, AsyncExitStack() as stack:
             try:
-                container = await stack.enter_async_context(held.slot.start(invocation, stdin))
+                call = held.slot.start(held.own(invocation), stdin)
+                container = await stack.enter_async_context(call)
             finally:  # also one that cannot be started is used up, and to be replaced
                 berth.hit(waited=monotonic() - asked)
             yield container

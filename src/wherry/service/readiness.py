@@ -1,0 +1,176 @@
+"""Which containers of which functions are kept ready, and until when."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from wherry.models import Ready
+
+if TYPE_CHECKING:
+    from wherry.client import AsyncClient
+    from wherry.functions.model import Deployed
+    from wherry.models import Function
+
+_log = logging.getLogger(__name__)
+_MOST_BY_DEFAULT = 32
+"""Functions that have ready containers although nobody asked for them, at one time."""
+_NONE = Ready(min=0, max=0)
+
+
+@dataclasses.dataclass(slots=True)
+class _Kept:
+    deployed: Deployed
+    awake: Function
+    """With its ready containers."""
+    asleep: Function
+    """Without."""
+    is_awake: bool = False
+    minimum: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+class Readiness:
+    """Keeps containers of functions ready while they are used.
+
+    A function has one ready container after its deploy unless it says otherwise, gives it up
+    after ``idle`` seconds without a call when it may go to zero, and gets it back with its next
+    call. Where nobody asked for ready containers, only the functions that were used last have
+    any.
+    """
+
+    def __init__(self, client: AsyncClient, *, idle: float) -> None:
+        self._client = client
+        self._idle = idle
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def wanted(self, deployed: Deployed) -> int:
+        """Return how many containers are to be ready now."""
+        kept = self._kept.get(deployed.qualified)
+        return kept.minimum if kept is not None and kept.is_awake else 0
+
+    def changed(self, qualified: str, deployed: Deployed | None) -> None:
+        """Follow a deployment, a scaling or a removal."""
+        if deployed is None:
+            if (kept := self._kept.pop(qualified, None)) is not None and kept.timer:
+                kept.timer.cancel()
+            self._spawn(self._forget(qualified))
+            return
+        kept = self._keep(deployed)
+        if minimum_of(deployed) > 0:
+            self._wake(kept)
+            self._spawn(self._prepare(kept.awake))
+        else:
+            self._sleep(kept)
+
+    def restored(self, deployed: Deployed) -> None:
+        """Take up a function after a start: ready only where that was asked for explicitly."""
+        kept = self._keep(deployed)
+        if is_explicit(deployed) and kept.minimum > 0:
+            self._wake(kept)
+            self._spawn(self._prepare(kept.awake))
+
+    def used(self, deployed: Deployed) -> Function:
+        """Return what is to be called now, and note that it is."""
+        kept = self._kept.get(deployed.qualified)
+        if kept is None or kept.deployed is not deployed:
+            kept = self._keep(deployed)
+        self._kept.move_to_end(deployed.qualified)
+        if not kept.is_awake and kept.awake.ready is not None and deployed.settings.scale_max > 0:
+            self._wake(kept)
+        elif kept.timer is not None:
+            self._rest(kept)
+        return kept.awake if kept.is_awake else kept.asleep
+
+    async def aclose(self) -> None:
+        """Stop all timers and what is being prepared. Idempotent."""
+        self._closed = True
+        for kept in self._kept.values():
+            if kept.timer is not None:
+                kept.timer.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _keep(self, deployed: Deployed) -> _Kept:
+        before = self._kept.get(deployed.qualified)
+        if before is not None and before.timer is not None:
+            before.timer.cancel()
+        minimum = minimum_of(deployed)
+        ready = ready_of(deployed, minimum=max(1, minimum))
+        kept = _Kept(
+            deployed=deployed,
+            awake=dataclasses.replace(deployed.function, ready=ready),
+            asleep=dataclasses.replace(deployed.function, ready=_NONE),
+            minimum=ready.min,
+        )
+        self._kept[deployed.qualified] = kept
+        return kept
+
+    def _wake(self, kept: _Kept) -> None:
+        kept.is_awake = True
+        self._rest(kept)
+        if not is_explicit(kept.deployed):
+            self._make_room(kept)
+
+    def _rest(self, kept: _Kept) -> None:
+        """Start to count the seconds without a call anew."""
+        if kept.timer is not None:
+            kept.timer.cancel()
+            kept.timer = None
+        if not self._closed and kept.deployed.settings.scale_to_zero:
+            loop = asyncio.get_running_loop()
+            kept.timer = loop.call_later(self._idle, self._sleep, kept)
+
+    def _sleep(self, kept: _Kept) -> None:
+        kept.is_awake = False
+        if kept.timer is not None:
+            kept.timer.cancel()
+            kept.timer = None
+        self._client.define_ready(kept.asleep)
+
+    def _make_room(self, newest: _Kept) -> None:
+        unasked = [k for k in self._kept.values() if k.is_awake and not is_explicit(k.deployed)]
+        for kept in unasked[: max(0, len(unasked) - _MOST_BY_DEFAULT)]:
+            if kept is not newest:
+                self._sleep(kept)
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _prepare(self, function: Function) -> None:
+        try:
+            await self._client.prepare(function)
+        except Exception as error:  # noqa: BLE001 - its first call says the same to its caller
+            _log.warning(
+                "a function could not be made ready",
+                extra={"function": function.name, "error": str(error)},
+            )
+
+    async def _forget(self, qualified: str) -> None:
+        await self._client.forget(qualified)
+
+
+def minimum_of(deployed: Deployed) -> int:
+    """Return how many containers a function keeps ready while it is used."""
+    return deployed.replicas
+
+
+def is_explicit(deployed: Deployed) -> bool:
+    """Whether its ready containers were asked for, by a label, or by scaling above one."""
+    labels = deployed.labels
+    asked = deployed.settings.ready is not None or "com.openfaas.scale.min" in labels
+    return asked or deployed.replicas > 1
+
+
+def ready_of(deployed: Deployed, *, minimum: int) -> Ready:
+    """Return the ready containers of a function that is used."""
+    asked = deployed.settings.ready or Ready(min=1)
+    return dataclasses.replace(asked, min=minimum, max=max(asked.max, minimum))

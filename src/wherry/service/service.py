@@ -1,0 +1,185 @@
+"""The one way from a trigger to a container: admission, allowance, observers, ready containers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from wherry import streams
+from wherry.functions.model import DEFAULT_NAMESPACE, Deployed
+from wherry.models import Invocation, new_id
+from wherry.service.admission import Admission, Capacity
+from wherry.service.allowance import allowance
+from wherry.service.call import Call, Observer, Trigger
+from wherry.service.live import CountedStdin, LiveCall
+from wherry.service.observing import Observers
+from wherry.service.readiness import Readiness
+
+if TYPE_CHECKING:
+    from wherry.client import AsyncClient
+    from wherry.wrappers.berth import PoolStats
+
+_NO_ENV: Mapping[str, str] = MappingProxyType({})
+
+
+class Functions(Protocol):
+    """What the service asks of a :class:`wherry.functions.store.FunctionStore`."""
+
+    def get(self, name: str, *, namespace: str = ...) -> Deployed:
+        """Return a function; raises :class:`wherry.errors.NotFound`."""
+        ...
+
+    def list(self, namespace: str | None = None) -> list[Deployed]:
+        """Return all functions."""
+        ...
+
+    def watch(self, changed: Callable[[str, Deployed | None], None]) -> None:
+        """Call ``changed`` with the qualified name when a function is deployed or removed."""
+        ...
+
+    def count(self, qualified: str) -> None:
+        """Note one more invocation."""
+        ...
+
+
+class FunctionService:
+    """Calls deployed functions, and keeps their containers ready."""
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        functions: Functions,
+        *,
+        capacity: Capacity | None = None,
+        max_timeout: float = 300.0,
+        observers: Sequence[Observer] = (),
+        idle: float = 300.0,
+    ) -> None:
+        """``idle`` is how long a function keeps its ready containers without a call, seconds."""
+        self.functions = functions
+        self.max_timeout = max_timeout
+        self._client = client
+        self._admission = Admission(capacity or Capacity())
+        self._observers = Observers(observers)
+        self._readiness = Readiness(client, idle=idle)
+        functions.watch(self._readiness.changed)
+
+    def add_observer(self, observer: Observer) -> None:
+        """Tell one more observer of every call from now on."""
+        self._observers.add(observer)
+
+    def find(self, name: str) -> Deployed:
+        """Return the function of ``name[.namespace]``; raises :class:`NotFound`.
+
+        The last dot splits, where what follows it is a namespace that has such a function.
+        """
+        from wherry.functions.names import split_name
+
+        plain, namespace = split_name(name)
+        return self.functions.get(plain, namespace=namespace)
+
+    def call(
+        self,
+        deployed: Deployed,
+        stdin: AsyncIterable[bytes],
+        *,
+        trigger: Trigger,
+        id: str | None = None,  # noqa: A002 - as in Invocation
+        args: Sequence[str] = (),
+        env: Mapping[str, str] = _NO_ENV,
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[LiveCall]:
+        """Call a function; leaving the block ends it.
+
+        ``timeout``, in seconds from now, can only shorten what the function and the server
+        allow. Raises :class:`ConcurrencyReached` (429), :class:`Busy` (503),
+        :class:`ImageError`, :class:`StartError`, :class:`EngineError` (502).
+        """
+        call = Call(
+            id=id or new_id(),
+            deployed=deployed,
+            trigger=trigger,
+            began=time.time(),
+            allowance=allowance(deployed, asked=timeout, maximum=self.max_timeout),
+        )
+        return self._called(call, stdin, args=tuple(args), env=env)
+
+    @property
+    def admission(self) -> Admission:
+        """Who runs and who waits."""
+        return self._admission
+
+    def running(self, deployed: Deployed) -> int:
+        """Return how many calls of a function run now."""
+        return self._admission.running_of(deployed.qualified)
+
+    def waiting(self, deployed: Deployed) -> int:
+        """Return how many calls of a function wait for a place of its own."""
+        return self._admission.waiting_of(deployed.qualified)
+
+    def ready(self, deployed: Deployed) -> int:
+        """Return how many containers of a function wait for a call now."""
+        stats = self._client.pool_stats.get(deployed.qualified)
+        return stats.ready if stats else 0
+
+    def replicas(self, deployed: Deployed) -> int:
+        """Return how many containers a function has by intent: kept ready, and running."""
+        return self._readiness.wanted(deployed) + self.running(deployed)
+
+    def available(self, deployed: Deployed) -> int:
+        """Return how many containers a function has: ready, and running."""
+        return self.ready(deployed) + self.running(deployed)
+
+    @property
+    def pools(self) -> Mapping[str, PoolStats]:
+        """How the ready containers of each function did, by qualified name."""
+        return self._client.pool_stats
+
+    def wake(self) -> None:
+        """Make ready what was asked for explicitly: after a start, the rest begins at none."""
+        for deployed in self.functions.list():
+            self._readiness.restored(deployed)
+
+    async def aclose(self) -> None:
+        """Stop keeping containers ready; calls that run are not touched. Idempotent."""
+        await self._readiness.aclose()
+
+    @asynccontextmanager
+    async def _called(
+        self,
+        call: Call,
+        stdin: AsyncIterable[bytes],
+        *,
+        args: tuple[str, ...],
+        env: Mapping[str, str],
+    ) -> AsyncIterator[LiveCall]:
+        deployed = call.deployed
+        clock = asyncio.get_running_loop().time
+        assert call.allowance is not None
+        deadline = clock() + call.allowance.seconds
+        self._observers.began(call)
+        try:
+            self.functions.count(deployed.qualified)
+            async with self._admission.place(deployed, clock=clock, deadline=deadline):
+                function = self._readiness.used(deployed)
+                invocation = Invocation(function=function, args=args, env=env, id=call.id)
+                source = stdin if stdin is streams.NOTHING else CountedStdin(stdin, call)
+                async with self._client.call(
+                    invocation, source, timeout=max(0.0, deadline - clock())
+                ) as container:
+                    call.started = time.time()
+                    self._observers.started(call)
+                    yield LiveCall(call, container, observer=self._observers)
+        except BaseException as error:
+            call.error = call.error or error
+            raise
+        finally:
+            call.ended = time.time()
+            self._observers.ended(call)
+
+
+__all__ = ["DEFAULT_NAMESPACE", "FunctionService", "Functions"]
