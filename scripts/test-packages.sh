@@ -34,6 +34,8 @@ need strace strace
 need setpriv util-linux
 need ip iproute2
 need ps procps
+need curl curl
+need chromium chromium
 dpkg -s busybox-static >/dev/null 2>&1 || missing="$missing busybox-static"
 
 [ -z "$missing" ] || "$(dirname "$0")/apt-install.sh" $missing
