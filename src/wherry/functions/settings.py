@@ -16,7 +16,7 @@ from wherry.names import nearest
 from wherry.options.fields import FIELDS
 
 PREFIX = "wherry."
-_SCALE = "com.openfaas.scale."
+SCALE = "com.openfaas.scale."
 
 Parse = Callable[[str, str], Any]
 """Called with the text and the name of the field it stands in; raises :class:`UsageError`."""
@@ -110,7 +110,7 @@ def settings_of(deployment: Deployment) -> Settings:
     settings = Settings(**fields)
     if settings.scale_min > settings.scale_max:
         raise UsageError(
-            f"labels.{_SCALE}min: {settings.scale_min} is more than {_SCALE}max, "
+            f"labels.{SCALE}min: {settings.scale_min} is more than {SCALE}max, "
             f"which is {settings.scale_max}"
         )
     return settings
@@ -150,8 +150,8 @@ def _from_ecosystem(labels: Mapping[str, str], *, env: Mapping[str, str]) -> dic
         number = values.whole(env["max_inflight"], "envVars.max_inflight", least=0)
         fields["concurrency"] = number or None
     for name, field in (("min", "scale_min"), ("max", "scale_max")):
-        if (label := _SCALE + name) in labels:
+        if (label := SCALE + name) in labels:
             fields[field] = values.whole(labels[label], f"labels.{label}", least=1)
-    if (label := f"{_SCALE}zero") in labels:
+    if (label := f"{SCALE}zero") in labels:
         fields["scale_to_zero"] = values.truth(labels[label], f"labels.{label}")
     return fields

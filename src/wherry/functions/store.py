@@ -50,7 +50,6 @@ class FunctionStore:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._functions: dict[str, Deployed] = {}
-        self._scaled: dict[str, int | None] = {}
         self._watchers: list[Changed] = []
         self._counting = Counting(database, self._lock)
         self._closed = False
@@ -186,13 +185,14 @@ class FunctionStore:
 
     async def _remove(self, name: str, *, namespace: str, source: str) -> None:
         async with self._lock:
-            deployed = self.get(name, namespace=namespace)
-            _check_owner(deployed, source)
+            qualified = f"{name}.{namespace}"
+            if qualified not in self.problems:
+                _check_owner(self.get(name, namespace=namespace), source)
             await completed(self._database.remove, name, namespace=namespace)
-            del self._functions[deployed.qualified]
-            self._scaled.pop(deployed.qualified, None)
-            self._counting.forget(deployed.qualified)
-            self._tell(deployed.qualified, None)
+            self._functions.pop(qualified, None)
+            self.problems.pop(qualified, None)
+            self._counting.forget(qualified)
+            self._tell(qualified, None)
 
     async def _scale(self, name: str, *, namespace: str, replicas: int) -> Deployed:
         async with self._lock:
@@ -214,7 +214,6 @@ class FunctionStore:
     async def _keep(self, deployed: Deployed, *, replicas: int | None) -> None:
         await completed(self._database.put, _row(deployed, replicas))
         self._functions[deployed.qualified] = deployed
-        self._scaled[deployed.qualified] = replicas
         self.problems.pop(deployed.qualified, None)
         self._tell(deployed.qualified, deployed)
 
@@ -241,7 +240,6 @@ class FunctionStore:
             )
             return
         self._functions[deployed.qualified] = deployed
-        self._scaled[deployed.qualified] = row.replicas
 
     def _current(self, deployment: Deployment) -> Deployed | None:
         name, namespace = place_of(deployment.service, namespace=deployment.namespace)
