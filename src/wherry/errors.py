@@ -4,7 +4,9 @@ WherryError
 ├── UsageError (also ValueError)     what the caller asked for cannot be right
 │   ├── Unsupported                  …or this engine or machine cannot do it
 │   ├── NotFound                     no function, secret, call or namespace of that name
-│   └── AlreadyExists                there is one of that name
+│   ├── AlreadyExists                there is one of that name
+│   ├── TooLarge                     more bytes than are taken (413)
+│   └── Conflict                     not in the state that it is in
 ├── EngineError                      ours: worth retrying (502/503, requeue, exit 125)
 │   ├── EngineUnavailable            the engine cannot be reached or set up
 │   └── Busy                         no capacity in time
@@ -47,6 +49,14 @@ class NotFound(UsageError):
 
 class AlreadyExists(UsageError):
     """There already is one of that name."""
+
+
+class TooLarge(UsageError):
+    """More bytes than are taken; the message says how many are, and who set that."""
+
+
+class Conflict(UsageError):
+    """What was asked for cannot be done in the state that things are in."""
 
 
 class EngineError(WherryError):

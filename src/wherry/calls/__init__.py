@@ -1,1 +1,24 @@
-"""Records of calls, and the durable queue of those that nobody waits for."""
+"""Records of calls, the durable queue of those that nobody waits for, and functions' logs."""
+
+from wherry.calls.logline import LogLine
+from wherry.calls.logs import FunctionLogs
+from wherry.calls.model import (
+    Callback,
+    CallRecord,
+    QueuedRequest,
+    QueueLimits,
+    QueueStats,
+)
+from wherry.calls.store import CallStore, Stored
+
+__all__ = [
+    "CallRecord",
+    "CallStore",
+    "Callback",
+    "FunctionLogs",
+    "LogLine",
+    "QueueLimits",
+    "QueueStats",
+    "QueuedRequest",
+    "Stored",
+]
