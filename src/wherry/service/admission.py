@@ -94,41 +94,42 @@ class Admission:
     @asynccontextmanager
     async def place(
         self, deployed: Deployed, *, clock: Callable[[], float], deadline: float
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Callable[[], None]]:
         """Hold a place while the block runs; wait for it no longer than to ``deadline``.
 
-        Raises :class:`ConcurrencyReached` when as many calls of the function run as may,
-        :class:`Busy` when the server has no place in time.
+        What it yields gives the place up early, such as when the program has ended and only its
+        container is still to be removed. Raises :class:`ConcurrencyReached` when as many calls
+        of the function run as may, :class:`Busy` when the server has no place in time.
         """
-        queue = self._functions.setdefault(deployed.qualified, Queue())
+        name = deployed.qualified
+        queue = self._functions.setdefault(name, Queue())
         try:
-            async with (
-                self._own(queue, deployed, left=deadline - clock()),
-                self._shared(left=deadline - clock()),
-            ):
-                yield
-        finally:
-            if queue.idle and self._functions.get(deployed.qualified) is queue:
-                del self._functions[deployed.qualified]
+            await self._enter_own(queue, deployed, left=deadline - clock())
+        except BaseException:
+            self._tidy(name, queue)
+            raise
+        held = [queue]
 
-    @asynccontextmanager
-    async def _own(self, queue: Queue, deployed: Deployed, *, left: float) -> AsyncIterator[None]:
-        places = deployed.settings.concurrency
-        if places is not None and not queue.has_place(places):
-            await self._queued(queue, deployed, left=left)
-        else:
-            await queue.enter(places or _UNLIMITED, patience=left)
+        def leave() -> None:
+            while held:
+                held.pop().leave()
+            self._tidy(name, queue)
+
         try:
-            yield
+            await self._enter_server(left=deadline - clock())
+            held.append(self._server)
+            yield leave
         finally:
-            queue.leave()
+            leave()
 
-    async def _queued(self, queue: Queue, deployed: Deployed, *, left: float) -> None:
+    async def _enter_own(self, queue: Queue, deployed: Deployed, *, left: float) -> None:
         places, wait = deployed.settings.concurrency, deployed.settings.queue_wait
-        assert places is not None
+        if places is None or queue.has_place(places):
+            await queue.enter(places or _UNLIMITED, patience=left)
+            return
         reached = ConcurrencyReached(
             f"function {deployed.name!r} runs {places} at one time (wherry.concurrency), and so "
-            f"many run now"
+            "many run now"
         )
         if wait <= 0 or self.waiting >= self._capacity.max_waiting:
             raise reached
@@ -137,24 +138,23 @@ class Admission:
         except TimeoutError as error:
             raise reached from error
 
-    @asynccontextmanager
-    async def _shared(self, *, left: float) -> AsyncIterator[None]:
+    async def _enter_server(self, *, left: float) -> None:
         capacity, server = self._capacity, self._server
-        if not server.has_place(capacity.max_running):
-            full = f"the server runs {capacity.max_running} calls at one time"
-            if self.waiting >= capacity.max_waiting:
-                raise Busy(f"{full}, and {self.waiting} more wait; try again later")
-            wait = max(0.0, min(capacity.queue_wait, left))
-            try:
-                await server.enter(capacity.max_running, patience=wait)
-            except TimeoutError as error:
-                raise Busy(f"{full}, and none ended within {wait:g} s") from error
-        else:
+        if server.has_place(capacity.max_running):
             await server.enter(capacity.max_running, patience=left)
+            return
+        full = f"the server runs {capacity.max_running} calls at one time"
+        if self.waiting >= capacity.max_waiting:
+            raise Busy(f"{full}, and {self.waiting} more wait; try again later")
+        wait = max(0.0, min(capacity.queue_wait, left))
         try:
-            yield
-        finally:
-            server.leave()
+            await server.enter(capacity.max_running, patience=wait)
+        except TimeoutError as error:
+            raise Busy(f"{full}, and none ended within {wait:g} s") from error
+
+    def _tidy(self, name: str, queue: Queue) -> None:
+        if queue.idle and self._functions.get(name) is queue:
+            del self._functions[name]
 
 
 _UNLIMITED = 1 << 62

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal as signals
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from wherry.errors import WherryError
@@ -24,15 +24,24 @@ class CallerLeft(WherryError):
 class LiveCall:
     """A running call: iterate it once for its output and, last, its :class:`Exit`.
 
-    What goes through is noted in :attr:`call`. The trigger sets ``call.status`` before it leaves
-    the block.
+    What goes through is noted in :attr:`call`. A trigger that answers says so with
+    :meth:`finish`, before the last of its answer goes out.
     """
 
-    def __init__(self, call: Call, container: Container, *, observer: Observer) -> None:
+    def __init__(
+        self,
+        call: Call,
+        container: Container,
+        *,
+        observer: Observer,
+        over: Callable[[], None],
+    ) -> None:
+        """``over`` is called once the program has ended, while its container may still be there."""
         self.call = call
         self._container = container
         self._events = aiter(container)
         self._observer = observer
+        self._over = over
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -41,9 +50,16 @@ class LiveCall:
         event = await anext(self._events)
         if isinstance(event, Exit):
             self.call.exit = event
+            self._over()
         else:
             self._note(event)
         return event
+
+    def finish(self, status: int | None = None) -> None:
+        """Say that the call is over, and with which status it is answered: it goes on record."""
+        if self.call.status is None:
+            self.call.status = status
+        conclude(self.call, self._observer)
 
     async def kill(self, signal: int = signals.SIGKILL) -> None:
         """Send a signal to the program; see :meth:`wherry.engines.base.Container.kill`."""
@@ -59,6 +75,13 @@ class LiveCall:
             call.stderr_tail += output.data[-STDERR_TAIL:]
             del call.stderr_tail[:-STDERR_TAIL]
         self._observer.wrote(call, output)
+
+
+def conclude(call: Call, observer: Observer) -> None:
+    """Tell observers, once, that a call is over."""
+    if call.ended is None:
+        call.ended = time.time()
+        observer.ended(call)
 
 
 class CountedStdin:

@@ -29,7 +29,6 @@ class _Kept:
     asleep: Function
     """Without."""
     is_awake: bool = False
-    minimum: int = 0
     timer: asyncio.TimerHandle | None = None
 
 
@@ -52,7 +51,9 @@ class Readiness:
     def wanted(self, deployed: Deployed) -> int:
         """Return how many containers are to be ready now."""
         kept = self._kept.get(deployed.qualified)
-        return kept.minimum if kept is not None and kept.is_awake else 0
+        if kept is None or not kept.is_awake or kept.awake.ready is None:
+            return 0
+        return kept.awake.ready.min
 
     def changed(self, qualified: str, deployed: Deployed | None) -> None:
         """Follow a deployment, a scaling or a removal."""
@@ -62,7 +63,7 @@ class Readiness:
             self._spawn(self._forget(qualified))
             return
         kept = self._keep(deployed)
-        if minimum_of(deployed) > 0:
+        if deployed.function.ready is None or is_explicit(deployed):
             self._wake(kept)
             self._spawn(self._prepare(kept.awake))
         else:
@@ -71,7 +72,7 @@ class Readiness:
     def restored(self, deployed: Deployed) -> None:
         """Take up a function after a start: ready only where that was asked for explicitly."""
         kept = self._keep(deployed)
-        if is_explicit(deployed) and kept.minimum > 0:
+        if is_explicit(deployed):
             self._wake(kept)
             self._spawn(self._prepare(kept.awake))
 
@@ -81,7 +82,7 @@ class Readiness:
         if kept is None or kept.deployed is not deployed:
             kept = self._keep(deployed)
         self._kept.move_to_end(deployed.qualified)
-        if not kept.is_awake and kept.awake.ready is not None and deployed.settings.scale_max > 0:
+        if not kept.is_awake:
             self._wake(kept)
         elif kept.timer is not None:
             self._rest(kept)
@@ -101,13 +102,10 @@ class Readiness:
         before = self._kept.get(deployed.qualified)
         if before is not None and before.timer is not None:
             before.timer.cancel()
-        minimum = minimum_of(deployed)
-        ready = ready_of(deployed, minimum=max(1, minimum))
         kept = _Kept(
             deployed=deployed,
-            awake=dataclasses.replace(deployed.function, ready=ready),
+            awake=dataclasses.replace(deployed.function, ready=ready_in_use(deployed)),
             asleep=dataclasses.replace(deployed.function, ready=_NONE),
-            minimum=ready.min,
         )
         self._kept[deployed.qualified] = kept
         return kept
@@ -123,7 +121,7 @@ class Readiness:
         if kept.timer is not None:
             kept.timer.cancel()
             kept.timer = None
-        if not self._closed and kept.deployed.settings.scale_to_zero:
+        if not self._closed and may_rest(kept.deployed):
             loop = asyncio.get_running_loop()
             kept.timer = loop.call_later(self._idle, self._sleep, kept)
 
@@ -158,19 +156,25 @@ class Readiness:
         await self._client.forget(qualified)
 
 
-def minimum_of(deployed: Deployed) -> int:
-    """Return how many containers a function keeps ready while it is used."""
-    return deployed.replicas
-
-
 def is_explicit(deployed: Deployed) -> bool:
-    """Whether its ready containers were asked for, by a label, or by scaling above one."""
-    labels = deployed.labels
-    asked = deployed.settings.ready is not None or "com.openfaas.scale.min" in labels
-    return asked or deployed.replicas > 1
+    """Whether somebody asked for its ready containers, by a label or by scaling."""
+    ready = deployed.function.ready
+    return ready is not None and ready.min > 0
 
 
-def ready_of(deployed: Deployed, *, minimum: int) -> Ready:
-    """Return the ready containers of a function that is used."""
-    asked = deployed.settings.ready or Ready(min=1)
-    return dataclasses.replace(asked, min=minimum, max=max(asked.max, minimum))
+def ready_in_use(deployed: Deployed) -> Ready:
+    """Return the ready containers of a function that is used.
+
+    One that was scaled to none comes back with its next call, as in OpenFaaS; one that was
+    deployed with none has none.
+    """
+    ready = deployed.function.ready
+    if ready is not None and (ready.min > 0 or deployed.settings.ready is not None):
+        return ready
+    return Ready(min=1)
+
+
+def may_rest(deployed: Deployed) -> bool:
+    """Whether it gives up its ready containers when nobody calls it."""
+    asked = "com.openfaas.scale.zero" in deployed.labels
+    return deployed.settings.scale_to_zero and (asked or not is_explicit(deployed))

@@ -15,8 +15,9 @@ from wherry.models import Invocation, new_id
 from wherry.service.admission import Admission, Capacity
 from wherry.service.allowance import allowance
 from wherry.service.call import Call, Observer, Trigger
-from wherry.service.live import CountedStdin, LiveCall
+from wherry.service.live import CallerLeft, CountedStdin, LiveCall, conclude
 from wherry.service.observing import Observers
+from wherry.service.outcome import status_of
 from wherry.service.readiness import Readiness
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class FunctionService:
         self._admission = Admission(capacity or Capacity())
         self._observers = Observers(observers)
         self._readiness = Readiness(client, idle=idle)
+        self._ids: set[str] = set()
         functions.watch(self._readiness.changed)
 
     def add_observer(self, observer: Observer) -> None:
@@ -157,15 +159,15 @@ class FunctionService:
         args: tuple[str, ...],
         env: Mapping[str, str],
     ) -> AsyncIterator[LiveCall]:
-        deployed = call.deployed
         clock = asyncio.get_running_loop().time
         assert call.allowance is not None
         deadline = clock() + call.allowance.seconds
         self._observers.began(call)
+        self.functions.count(call.deployed.qualified)
         try:
-            self.functions.count(deployed.qualified)
-            async with self._admission.place(deployed, clock=clock, deadline=deadline):
-                function = self._readiness.used(deployed)
+            place = self._admission.place(call.deployed, clock=clock, deadline=deadline)
+            async with self._named(call), place as leave:
+                function = self._readiness.used(call.deployed)
                 invocation = Invocation(function=function, args=args, env=env, id=call.id)
                 source = stdin if stdin is streams.NOTHING else CountedStdin(stdin, call)
                 async with self._client.call(
@@ -173,13 +175,27 @@ class FunctionService:
                 ) as container:
                     call.started = time.time()
                     self._observers.started(call)
-                    yield LiveCall(call, container, observer=self._observers)
+                    yield LiveCall(call, container, observer=self._observers, over=leave)
+        except asyncio.CancelledError:
+            call.error = call.error or CallerLeft("the caller left before the call ended")
+            raise
         except BaseException as error:
             call.error = call.error or error
             raise
         finally:
-            call.ended = time.time()
-            self._observers.ended(call)
+            call.status = status_of(call)
+            conclude(call, self._observers)
+
+    @asynccontextmanager
+    async def _named(self, call: Call) -> AsyncIterator[None]:
+        """Give a call whose id runs already, as calls of calls may have it, one of its own."""
+        if call.id in self._ids:
+            call.id = f"{call.id}.{new_id()[:8]}"
+        self._ids.add(call.id)
+        try:
+            yield
+        finally:
+            self._ids.discard(call.id)
 
 
 __all__ = ["DEFAULT_NAMESPACE", "FunctionService", "Functions"]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from wherry._version import __version__
 
 if TYPE_CHECKING:
-    from starlette.responses import Response
-    from starlette.types import Scope
-
+    from wherry.functions.store import FunctionStore
     from wherry.service.service import FunctionService
+    from wherry.triggers.http.auth import Auth
     from wherry.triggers.http.metrics import Metrics
+    from wherry.triggers.http.tokens import TokenStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,33 +31,20 @@ class GatewayOptions:
     title: str = "wherry"
 
 
-class Guard(Protocol):
-    """Decides who may do what; see :mod:`wherry.triggers.http.auth`."""
-
-    async def refusal(self, scope: Scope, *, needs: str) -> Response | None:
-        """Return the answer (401, 403, 429) for a caller who may not, None for one who may.
-
-        ``needs`` is ``admin``, ``deploy``, ``read`` or ``invoke:NAME.NAMESPACE``.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """One gateway's parts; each module of routes offers ``routes(parts) -> list[Route]``."""
 
     service: FunctionService
-    functions: Any
-    """A :class:`wherry.functions.store.FunctionStore`; its ``secrets`` too."""
+    functions: FunctionStore
     calls: Any = None
     """A :class:`wherry.calls.store.CallStore`; None: no records, no queue."""
     workers: Any = None
     """The :class:`wherry.calls.workers.QueueWorkers` that empty the queue."""
     logs: Any = None
     """A :class:`wherry.calls.logs.FunctionLogs`."""
-    tokens: Any = None
-    """The store of tokens, where there is one."""
-    guard: Guard | None = None
-    """None: everybody may do everything (``--no-auth``)."""
+    tokens: TokenStore | None = None
+    guard: Auth | None = None
+    """Who may do what; None where nobody asks, such as in tests."""
     metrics: Metrics | None = None
     options: GatewayOptions = field(default_factory=GatewayOptions)
