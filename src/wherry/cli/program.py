@@ -32,13 +32,16 @@ ROOT = Group(
             "login": "Log in to a registry",
             "logout": "Forget the login to a registry",
         },
+        "The gateway": {
+            "token": "Make, list and remove tokens of this machine's gateway",
+        },
         "This machine": {
             "doctor": "Say what this machine can do, and how to get the rest",
             "version": "Show the version of wherry and of what it uses",
             "completion": "Print a completion script for bash, zsh or fish",
         },
     },
-    groups=frozenset({"image"}),
+    groups=frozenset({"image", "token"}),
     hidden=frozenset({"complete"}),
 )
 

@@ -24,9 +24,12 @@ _DISCARDED = 8 * 1024 * 1024
 """Bytes of a document that is too large that are read all the same, so that its sender gets to
 read the answer instead of a broken connection."""
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?", re.DOTALL)
-_WORDS = (("`object`", "an object"), ("`array`", "an array"), ("`str`", "text"),
-          ("`int`", "a whole number"), ("`float`", "a number"), ("`bool`", "true or false"),
-          ("`null`", "null"), ("`datetime`", "a time as in 2026-01-31T12:00:00Z"))  # fmt: skip
+_KIND = re.compile(r"`([^`]+)`")
+_WORDS = {
+    "object": "an object", "array": "a list", "str": "text", "int": "a whole number",
+    "float": "a number", "bool": "true or false", "null": "null", "bytes": "base64",
+    "datetime": "a time as in 2026-01-31T12:00:00Z",
+}  # fmt: skip
 
 
 async def read_document(request: Request, kind: type[T], *, limit: int) -> T:
@@ -118,6 +121,9 @@ def explain(error: msgspec.ValidationError, *, whole: str) -> str:
     if missing:
         name = f"{inside}.{missing[1]}" if inside else missing[1]
         return f"{name}: it is missing"
-    for word, plain in _WORDS:
-        what = what.replace(word, plain)
+    what = _KIND.sub(lambda found: _words(found[1]), what)
     return f"{inside or whole}: {what[:1].lower()}{what[1:]}"
+
+
+def _words(kinds: str) -> str:
+    return " or ".join(_WORDS.get(kind, kind) for kind in kinds.split(" | "))

@@ -56,8 +56,8 @@ def _parse(word: str) -> str:
         return word
     if not word.startswith(INVOKE):
         near = nearest(word, (ADMIN, DEPLOY, READ))
-        hint = near if "did you mean" in near else ""
-        raise UsageError(f"scope: there is no {word!r}{hint}; {_choice()}")
+        hint = near if "did you mean" in near else f"; {_choice()}"
+        raise UsageError(f"scope: there is no {word!r}{hint}")
     function = word.removeprefix(INVOKE)
     if function.startswith("*."):
         return f"{INVOKE}*.{check_namespace(function[2:], field='scope')}"
