@@ -74,6 +74,11 @@ class SecretStore:
         async with self._lock:
             await completed(_remove, self._existing(name, namespace))
 
+    def tidy(self) -> None:
+        """Remove what a process that was killed left of values it had not finished writing."""
+        for path in self._directory.glob("*/.*"):
+            path.unlink(missing_ok=True)
+
     def _existing(self, name: str, namespace: str) -> Path:
         self._namespaces(namespace)
         path = self.path(name, namespace=namespace)
@@ -98,22 +103,26 @@ def _write(path: Path, value: bytes) -> None:
     temporary = path.with_name(f".{os.urandom(8).hex()}")
     try:
         _make_private(path.parent)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with open(fd, "wb", closefd=False) as file:
-                file.write(value)
-            # Ready containers tell a newer file by its inode and time. An inode number is used
-            # again, and the kernel's clock stands still for milliseconds: make the time new.
-            os.utime(fd, ns=(newer := _after(path), newer))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        temporary.rename(path)
+            _write_new(temporary, value, modified=_after(path))
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         sync_directory(path.parent)
     except OSError as error:
         raise _failure(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, value: bytes, *, modified: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(value)
+        file.flush()
+        # Ready containers tell a newer file by its inode and time. An inode's number is used
+        # again, and the kernel's clock stands still for milliseconds: make the time new.
+        os.utime(fd, ns=(modified, modified))
+        os.fsync(fd)
 
 
 def _after(path: Path) -> int:

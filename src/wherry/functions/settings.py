@@ -95,6 +95,18 @@ RUNS = (
 )  # fmt: skip
 """Labels about the container of each call."""
 
+ECOSYSTEM = (
+    ("envVars.exec_timeout", "as `wherry.timeout`; `0` is none"),
+    ("envVars.max_inflight", "as `wherry.concurrency`; `0` is none"),
+    (f"{SCALE}min", "ready containers that a function begins with; 1 without it"),
+    (f"{SCALE}max", "the most that it may be scaled to; 20 without it"),
+    (
+        f"{SCALE}zero",
+        "whether a function without calls gives up its ready containers; `true` without it",
+    ),
+)  # fmt: skip
+"""Where the ecosystem says the same, and what it means here."""
+
 LABELS: Mapping[str, Label] = {PREFIX + label.name: label for label in (*SETTINGS, *RUNS)}
 
 

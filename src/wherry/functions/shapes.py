@@ -58,7 +58,7 @@ def pairs(value: object, field: str) -> dict[str, str] | None:
     return {name: plain(item, f"{field}.{name}") for name, item in table(value, field).items()}
 
 
-def check_keys(given: Mapping[str, object], known: Iterable[str], field: str) -> None:
+def check_keys(given: Mapping[str, object], known: Iterable[str], *, field: str) -> None:
     """Raise :class:`UsageError` for a key that is not known, naming the nearest."""
     names = list(known)
     for key in given:

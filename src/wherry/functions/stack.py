@@ -19,10 +19,10 @@ from wherry.functions.substitution import Variable, substitute
 
 _TOP = ("version", "provider", "functions", "configuration")
 _PROVIDERS = ("openfaas", "faas")
-_RUNS = ("image", "fprocess", "environment", "environment_file", "secrets", "labels",
+READ = ("image", "fprocess", "environment", "environment_file", "secrets", "labels",
          "annotations", "limits", "requests", "readonly_root_filesystem", "constraints",
          "namespace")  # fmt: skip
-_BUILDS = ("lang", "handler", "skip_build", "build_options", "build_args", "build_secrets",
+IGNORED = ("lang", "handler", "skip_build", "build_options", "build_args", "build_secrets",
            "registry_auth", "copy", "publish", "platforms")  # fmt: skip
 """What is about building images: known, and nothing to us."""
 
@@ -56,14 +56,14 @@ def deployments(text: str, *, folder: Path, read: Read, variable: Variable) -> l
     are looked for in ``folder``, and given to ``read``.
     """
     given = _parsed(substitute(text, variable=variable))
-    shapes.check_keys(given, _TOP, "")
+    shapes.check_keys(given, _TOP, field="")
     provider = shapes.table(given.get("provider"), "provider")
     if provider.get("name", "openfaas") not in _PROVIDERS:
         raise UsageError(f"provider.name: {provider['name']!r} must be openfaas")
 
     def environment(path: str, field: str) -> dict[str, str]:
         found = _parsed(substitute(read(folder / path), variable=variable))
-        shapes.check_keys(found, ("environment",), f"{field} {path!r}")
+        shapes.check_keys(found, ("environment",), field=f"{field} {path!r}")
         return shapes.pairs(found.get("environment"), f"{path}: environment") or {}
 
     functions = shapes.table(given.get("functions"), "functions")
@@ -93,7 +93,7 @@ def _deployment(
     name: str, given: dict[str, Any], environment: Callable[[str, str], dict[str, str]]
 ) -> Deployment:
     field = f"functions.{name}"
-    shapes.check_keys(given, (*_RUNS, *_BUILDS), field)
+    shapes.check_keys(given, (*READ, *IGNORED), field=field)
     namespace = shapes.text(given.get("namespace"), f"{field}.namespace") or DEFAULT_NAMESPACE
     check_namespace(namespace, field=f"{field}.namespace")
     env = shapes.pairs(given.get("environment"), f"{field}.environment") or {}
@@ -120,5 +120,5 @@ def _resources(value: object, field: str) -> Resources | None:
     given = shapes.pairs(value, field)
     if not given:
         return None
-    shapes.check_keys(given, ("memory", "cpu", _GPU), field)
+    shapes.check_keys(given, ("memory", "cpu", _GPU), field=field)
     return Resources(memory=given.get("memory"), cpu=given.get("cpu"), gpu=given.get(_GPU))

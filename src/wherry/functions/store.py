@@ -73,6 +73,7 @@ class FunctionStore:
         database = Database(directory / "functions.db")
         try:
             store = cls(database, directory=directory, clock=clock)
+            store.secrets.tidy()
             for row in database.functions():
                 store._load(row)
         except BaseException:

@@ -58,7 +58,7 @@ def in_words(error: UsageError, field: str) -> str:
 
 def _deployment(name: str, given: dict[str, Any]) -> Deployment:
     field = f"functions.{name}"
-    shapes.check_keys(given, [*KEYS, *_SHORT], field)
+    shapes.check_keys(given, [*KEYS, *_SHORT], field=field)
     namespace = shapes.text(given.get("namespace"), f"{field}.namespace") or DEFAULT_NAMESPACE
     check_namespace(namespace, field=f"{field}.namespace")
     memory, cpus = (_plain(given, key, field) for key in ("memory", "cpus"))
