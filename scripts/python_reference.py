@@ -27,13 +27,14 @@ from wherry.testing import Call, MemoryEngine
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "python.md"
 
-FUNCTIONS = ("run", "invoke", "start", "popen", "map", "function", "prepare", "from_env")
+FUNCTIONS = ("run", "invoke", "start", "popen", "map", "pipe", "start_pipe", "function",
+             "prepare", "from_env")  # fmt: skip
 VALUES = ("Function", "Limits", "Mount", "Secret", "File", "Collect", "Ready", "Invocation",
-          "Result", "Output", "Exit")  # fmt: skip
+          "Result", "Output", "Exit", "PipelineResult", "Stage")  # fmt: skip
 CLASSES: dict[str, tuple[type, ...]] = {
     "The client": (wherry.Client, SyncFunction, LiveContainer, SyncProcess),
-    "The client for asyncio": (wherry.AsyncClient, wherry.BoundFunction, wherry.Process,
-                               Reader, Writer),
+    "The client for asyncio": (wherry.AsyncClient, wherry.BoundFunction, wherry.Pipeline,
+                               wherry.Process, Reader, Writer),
     "Engines": (base.Engine, base.Container, base.ReadyEngine, base.Slot),
     "Engines for tests: `wherry.testing`": (MemoryEngine, Call),
 }  # fmt: skip
@@ -60,8 +61,9 @@ TYPES = {
 }  # fmt: skip
 CONSTRUCTED = {"Client", "AsyncClient", "MemoryEngine"}
 """Classes whose objects callers make themselves."""
-INTERNAL = {"SyncProcess.start", "Process.start", "Process.add_done_callback", "Reader.feed",
-            "Reader.end", "Reader.keep_in_memory", "Writer.source", "Writer.end"}  # fmt: skip
+INTERNAL = {"Pipeline.stand", "Pipeline.leave", "SyncProcess.start", "Process.start",
+            "Process.add_done_callback", "Reader.feed", "Reader.end",
+            "Reader.keep_in_memory", "Writer.source", "Writer.end"}  # fmt: skip
 """Public for the rest of wherry, and not for callers."""
 SPECIAL = ("__call__", "__aiter__", "__iter__")
 INTRODUCTION = """\
@@ -218,7 +220,7 @@ def _parameters(given: ast.arguments) -> Iterator[str]:
         if argument.arg not in ("self", "cls"):
             yield _parameter(argument, default)
     if given.kwonlyargs:
-        yield "*"
+        yield f"*{ast.unparse(given.vararg)}" if given.vararg else "*"
     for argument, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
         yield _parameter(argument, default)
     if given.kwarg:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Result,
         Secret,
     )
+    from wherry.pipeline import Pipeline, PipelineResult, Stage
     from wherry.process import DEVNULL, PIPE, STDOUT, Process
     from wherry.sync import Client
     from wherry.sync.default import (
@@ -58,10 +59,12 @@ if TYPE_CHECKING:
         function,
         invoke,
         map,  # noqa: A004 - the client's own name for it
+        pipe,
         popen,
         prepare,
         run,
         start,
+        start_pipe,
     )
 
 _PLACES = {
@@ -102,6 +105,7 @@ _PLACES = {
         "Result",
         "Secret",
     ),
+    "wherry.pipeline": ("Pipeline", "PipelineResult", "Stage"),
     "wherry.process": ("DEVNULL", "PIPE", "STDOUT", "Process"),
     "wherry.sync": ("Client",),
     "wherry.sync.default": (
@@ -109,10 +113,12 @@ _PLACES = {
         "function",
         "invoke",
         "map",
+        "pipe",
         "popen",
         "prepare",
         "run",
         "start",
+        "start_pipe",
     ),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
@@ -145,6 +151,8 @@ __all__ = [
     "Mount",
     "NotFound",
     "Output",
+    "Pipeline",
+    "PipelineResult",
     "Process",
     "ProgramNotExecutable",
     "ProgramNotFound",
@@ -152,6 +160,7 @@ __all__ = [
     "RegistryError",
     "Result",
     "Secret",
+    "Stage",
     "StartError",
     "TooLarge",
     "Unsupported",
@@ -162,10 +171,12 @@ __all__ = [
     "function",
     "invoke",
     "map",
+    "pipe",
     "popen",
     "prepare",
     "run",
     "start",
+    "start_pipe",
 ]
 
 

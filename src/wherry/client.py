@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import (
@@ -12,19 +13,21 @@ from collections.abc import (
     Iterable,
     Mapping,
     Sequence,
-    Sized,
 )
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
 from wherry import streams
+from wherry.config import settings
+from wherry.engines import connect
 from wherry.engines.base import ReadyEngine
 from wherry.errors import UsageError
-from wherry.models import Function, Invocation, Result
+from wherry.models import Function, Invocation, Result, new_id
 from wherry.names import nearest
 from wherry.options import Options, build_function, override
 from wherry.options.fields import words
+from wherry.pipeline import Pipeline, PipelineResult, collect, pipeline
 from wherry.process import Process, Source, Target
 from wherry.wrappers.deadline import Deadline
 from wherry.wrappers.limit import Limit
@@ -55,6 +58,14 @@ class AsyncClient:
         self._processes: set[Process] = set()
         if len(self._functions) < len(declared):
             raise UsageError("functions: two of them have the same name")
+
+    @classmethod
+    def from_env(cls, *, functions: Iterable[Function] = ()) -> Self:
+        """Return a client of the engine that ``WHERRY_ENGINE`` names, by default ``local``.
+
+        Raises :class:`UsageError` for a name that does not exist.
+        """
+        return cls(connect(settings().engine), functions=functions)
 
     @property
     def functions(self) -> Mapping[str, Function]:
@@ -215,6 +226,33 @@ class AsyncClient:
         self._processes.add(process)
         return process
 
+    async def pipe(
+        self,
+        *stages: str | Function | BoundFunction,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+    ) -> PipelineResult:
+        """Call functions at one time, each one's stdout streamed into the next one's stdin.
+
+        A stage is a function, or the name of a declared one. Nothing but the last one's stdout
+        is kept. The first that fails ends all others; one whose output is read no further, as
+        before ``head``, is ended too, and that is no failure. Raises :class:`UsageError` for a
+        function that does not exist, :class:`EngineError` when the engine failed.
+        """
+        invocations = self._stages(stages)
+        async with self._piped(invocations, input) as running:
+            return await collect(running, invocations)
+
+    def start_pipe(
+        self,
+        *stages: str | Function | BoundFunction,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+    ) -> AbstractAsyncContextManager[Pipeline]:
+        """Start what :meth:`pipe` calls and yield it live; leaving the block ends all of it.
+
+        Its events are those of one container: stdout of the last stage, stderr of all, an exit.
+        """
+        return self._piped(self._stages(stages), input)
+
     def map(
         self,
         function: str | Function | BoundFunction,
@@ -231,22 +269,36 @@ class AsyncClient:
         """
         if isinstance(inputs, str | bytes):
             raise UsageError(f"inputs: {inputs!r:.80} is one input; write a list of them")
-        if isinstance(function, BoundFunction):
-            function = function.function
-        declared = self._declared(function) if isinstance(function, str) else _bare(function)
+        declared = self._one(function)
         places = 2 * (os.cpu_count() or 1) if concurrency is None else concurrency
         if places < 1:
             raise UsageError(f"concurrency: {concurrency!r} must be a whole number from 1")
         results = streams.in_order(
             lambda item: self.invoke(declared, input=item), inputs, places=places
         )
-        return results if progress is None else _reported(results, inputs, progress=progress)
+        return results if progress is None else streams.reported(results, inputs, progress=progress)
 
     def function(
         self, image: str, command: Sequence[str] = (), **options: Unpack[Options]
     ) -> BoundFunction:
         """Return a function that is called like one of Python's."""
         return BoundFunction(self, build_function(image, command, options=options))
+
+    def _stages(self, stages: Sequence[str | Function | BoundFunction]) -> list[Invocation]:
+        if not stages:
+            raise UsageError("a pipeline needs at least one function")
+        return [Invocation(function=self._one(stage)) for stage in stages]
+
+    def _piped(
+        self, invocations: Sequence[Invocation], data: streams.Input
+    ) -> AbstractAsyncContextManager[Pipeline]:
+        starts = [functools.partial(self._engine.start, each) for each in invocations]
+        return pipeline(starts, streams.source(data), id=new_id())
+
+    def _one(self, function: str | Function | BoundFunction) -> Function:
+        if isinstance(function, BoundFunction):
+            return function.function
+        return self._declared(function) if isinstance(function, str) else _bare(function)
 
     def _declared(self, name: str) -> Function:
         try:
@@ -332,17 +384,3 @@ def _invocation(image: str | Function, args: Sequence[str], *, options: Options)
     if not isinstance(image, str):
         return Invocation(function=override(_bare(image), options), args=words(args, name="args"))
     return Invocation(function=build_function(image, args, options=options))
-
-
-async def _reported(
-    results: AsyncIterator[Result], inputs: Inputs, *, progress: Progress
-) -> AsyncIterator[Result]:
-    total = len(inputs) if isinstance(inputs, Sized) else None
-    done = 0
-    try:
-        async for result in results:
-            done += 1
-            progress(done, total)
-            yield result
-    finally:
-        await streams.close(results)

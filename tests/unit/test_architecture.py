@@ -22,7 +22,7 @@ LEVELS = (
     ("models",),
     ("options", "wire", "engines.base"),
     ("streams",),
-    ("images", "wrappers", "process"),
+    ("images", "wrappers", "process", "pipeline"),
     ("engines",),  # but for the protocol, which is further down
     ("client",),
     ("sync",),

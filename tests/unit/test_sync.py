@@ -41,7 +41,8 @@ def test_the_synchronous_client_has_the_names_of_the_asynchronous_one() -> None:
     def names(kind: type) -> set[str]:
         return {name for name in vars(kind) if not name.startswith("_")} - {"close", "aclose"}
 
-    assert names(Client) == names(wherry.AsyncClient)
+    for_the_server = {"call", "define_ready", "forget", "pool_stats", "session"}
+    assert names(Client) == names(wherry.AsyncClient) - for_the_server
 
 
 def test_calls_return_what_the_asynchronous_ones_do(client: Client) -> None:
@@ -257,11 +258,11 @@ def test_an_interpreter_that_ends_with_work_in_hand_ends_in_time() -> None:
         import asyncio, os, sys, threading
         os.environ["WHERRY_ENGINE"] = "memory"
         import wherry
-        from wherry.sync import default
+        from wherry.sync import client
         from wherry.testing import MemoryEngine
 
         engine = MemoryEngine()
-        default.connect = lambda spec: engine
+        client.connect = lambda spec: engine
 
         async def stubborn(call):
             try:

@@ -57,7 +57,7 @@ class Readiness:
 
     def changed(self, qualified: str, deployed: Deployed | None) -> None:
         """Follow a deployment, a scaling or a removal."""
-        if deployed is None:
+        if deployed is None or deployed.deployment.pipe:  # a pipe has no containers of its own
             if (kept := self._kept.pop(qualified, None)) is not None and kept.timer:
                 kept.timer.cancel()
             self._spawn(self._forget(qualified))
@@ -71,6 +71,8 @@ class Readiness:
 
     def restored(self, deployed: Deployed) -> None:
         """Take up a function after a start: ready only where that was asked for explicitly."""
+        if deployed.deployment.pipe:
+            return
         kept = self._keep(deployed)
         if is_explicit(deployed):
             self._wake(kept)

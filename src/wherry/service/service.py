@@ -18,10 +18,12 @@ from wherry.service.call import Call, Observer, Trigger
 from wherry.service.live import CallerLeft, CountedStdin, LiveCall, conclude
 from wherry.service.observing import Observers
 from wherry.service.outcome import status_of
+from wherry.service.pipes import piped
 from wherry.service.readiness import Readiness
 
 if TYPE_CHECKING:
     from wherry.client import AsyncClient
+    from wherry.engines.base import Container
     from wherry.wrappers.berth import PoolStats
 
 _NO_ENV: Mapping[str, str] = MappingProxyType({})
@@ -167,12 +169,9 @@ class FunctionService:
         try:
             place = self._admission.place(call.deployed, clock=clock, deadline=deadline)
             async with self._named(call), place as leave:
-                function = self._readiness.used(call.deployed)
-                invocation = Invocation(function=function, args=args, env=env, id=call.id)
                 source = stdin if stdin is streams.NOTHING else CountedStdin(stdin, call)
-                async with self._client.call(
-                    invocation, source, timeout=max(0.0, deadline - clock())
-                ) as container:
+                running = self._running(call, source, args=args, env=env, left=deadline - clock())
+                async with running as container:
                     call.started = time.time()
                     self._observers.started(call)
                     yield LiveCall(call, container, observer=self._observers, over=leave)
@@ -185,6 +184,23 @@ class FunctionService:
         finally:
             call.status = status_of(call)
             conclude(call, self._observers)
+
+    def _running(
+        self,
+        call: Call,
+        stdin: AsyncIterable[bytes],
+        *,
+        args: tuple[str, ...],
+        env: Mapping[str, str],
+        left: float,
+    ) -> AbstractAsyncContextManager[Container]:
+        """Return what runs: a container, or those of a pipe. ``left`` is in seconds."""
+        timeout = max(0.0, left)
+        if call.deployed.deployment.pipe:
+            return piped(self, call.deployed, stdin=stdin, id=call.id, env=env, timeout=timeout)
+        function = self._readiness.used(call.deployed)
+        invocation = Invocation(function=function, args=args, env=env, id=call.id)
+        return self._client.call(invocation, stdin, timeout=timeout)
 
     @asynccontextmanager
     async def _named(self, call: Call) -> AsyncIterator[None]:

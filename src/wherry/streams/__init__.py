@@ -6,7 +6,7 @@ stdin, so end-of-file cannot be forgotten.
 
 from __future__ import annotations
 
-from wherry.streams.ordering import in_order
+from wherry.streams.ordering import in_order, reported
 from wherry.streams.output import STDERR_TAIL, Collected, Decoder, Tail, collect
 from wherry.streams.pulling import close, pulled
 from wherry.streams.sources import NOTHING, Input, source
@@ -22,5 +22,6 @@ __all__ = [
     "collect",
     "in_order",
     "pulled",
+    "reported",
     "source",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
 from typing import Final, TypeVar
 
 from wherry.streams.pulling import close, pulled
@@ -52,6 +52,21 @@ async def in_order(
     finally:
         await _end(*running, *([] if pull is None else [pull]))
         await close(source)
+
+
+async def reported(
+    results: AsyncIterator[R], items: object, *, progress: Callable[[int, int | None], None]
+) -> AsyncIterator[R]:
+    """Yield the results, and say before each how many there are, and of all where it is known."""
+    total = len(items) if isinstance(items, Sized) else None
+    done = 0
+    try:
+        async for result in results:
+            done += 1
+            progress(done, total)
+            yield result
+    finally:
+        await close(results)
 
 
 async def _next(source: AsyncIterator[T]) -> T | _End:

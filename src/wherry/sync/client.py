@@ -14,6 +14,8 @@ from weakref import WeakSet
 
 from wherry import streams
 from wherry.client import AsyncClient, BoundFunction, Inputs, Progress
+from wherry.config import settings
+from wherry.engines import connect
 from wherry.sync.live import LiveContainer, live
 from wherry.sync.portal import Portal
 from wherry.sync.process import SyncProcess
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from wherry.engines.base import Engine
     from wherry.models import Function, Result
     from wherry.options import Options
+    from wherry.pipeline import PipelineResult
     from wherry.process import Source, Target
 
 T = TypeVar("T")
@@ -42,6 +45,14 @@ class Client:
         self._client = AsyncClient(engine, functions=functions)
         self._portal = Portal()
         _open.add(self)
+
+    @classmethod
+    def from_env(cls, *, functions: Iterable[Function] = ()) -> Self:
+        """Return a client of the engine that ``WHERRY_ENGINE`` names, by default ``local``.
+
+        Raises :class:`UsageError` for a name that does not exist.
+        """
+        return cls(connect(settings().engine), functions=functions)
 
     @property
     def functions(self) -> Mapping[str, Function]:
@@ -144,6 +155,25 @@ class Client:
         )
         return SyncProcess(self._portal, self._portal.call(process))
 
+    def pipe(
+        self,
+        *stages: str | Function | SyncFunction,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+    ) -> PipelineResult:
+        """Call functions, each one's stdout the next one's stdin; see :meth:`AsyncClient.pipe`."""
+        return self._portal.call(
+            self._client.pipe(*[_plain(stage) for stage in stages], input=input)
+        )
+
+    def start_pipe(
+        self,
+        *stages: str | Function | SyncFunction,
+        input: streams.Input = None,  # noqa: A002 - subprocess's name for it
+    ) -> AbstractContextManager[LiveContainer]:
+        """Start a pipeline and yield it live; see :meth:`AsyncClient.start_pipe`."""
+        plain = [_plain(stage) for stage in stages]
+        return live(self._portal, lambda: self._client.start_pipe(*plain, input=input))
+
     def map(
         self,
         function: str | Function | SyncFunction,
@@ -156,9 +186,9 @@ class Client:
 
         ``inputs`` is iterated by a thread of its own, ``progress`` called in the client's.
         """
-        if isinstance(function, SyncFunction):
-            function = function.function
-        results = self._client.map(function, inputs, concurrency=concurrency, progress=progress)
+        results = self._client.map(
+            _plain(function), inputs, concurrency=concurrency, progress=progress
+        )
         return self._each(results)
 
     def function(
@@ -210,6 +240,10 @@ class SyncFunction:
     ) -> Iterator[Result]:
         """Call it for each input; see :meth:`Client.map`."""
         return self._client.map(self, inputs, concurrency=concurrency, progress=progress)
+
+
+def _plain(function: str | Function | SyncFunction) -> str | Function:
+    return function.function if isinstance(function, SyncFunction) else function
 
 
 async def _next(results: AsyncIterator[T]) -> T | None:

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from wherry.config import settings
-from wherry.engines import connect
 from wherry.sync.client import Client
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ def from_env(*, functions: Iterable[Function] = ()) -> Client:
 
     Raises :class:`UsageError` for a name that does not exist.
     """
-    return Client(connect(settings().engine), functions=functions)
+    return Client.from_env(functions=functions)
 
 
 def default_client() -> Client:
@@ -70,6 +68,8 @@ invoke = _deferred(Client.invoke)
 start = _deferred(Client.start)
 popen = _deferred(Client.popen)
 map = _deferred(Client.map)  # noqa: A001 - the client's own name for it
+pipe = _deferred(Client.pipe)
+start_pipe = _deferred(Client.start_pipe)
 function = _deferred(Client.function)
 prepare = _deferred(Client.prepare)
 
