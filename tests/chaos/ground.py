@@ -12,7 +12,7 @@ from tests.support.probes.images import Recipe, build
 from wherry.engines.local import marker
 from wherry.engines.local.engine import LocalEngine
 from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings
-from wherry.models import Exit, Function, Invocation, Output
+from wherry.models import Exit, Function, Invocation
 
 MIB = 1 << 20
 TOKEN = f"wherry-chaos-{Path.home().name}-"
@@ -44,14 +44,17 @@ async def once(data: bytes = b"") -> AsyncIterator[bytes]:
 
 
 async def run(on: LocalEngine, invocation: Invocation, data: bytes = b"") -> tuple[bytes, Exit]:
-    """Run a call to its end; return its stdout and how it ended."""
-    out = b""
+    """Run a call until nothing is left of it; return its stdout and how it ended."""
+    out, end = b"", None
     async with on.start(invocation, once(data)) as container:
         async for event in container:
             if isinstance(event, Exit):
-                return out, event
-            out += event.data if isinstance(event, Output) and event.stream == "stdout" else b""
-    raise AssertionError("no Exit")
+                end = event
+            elif event.stream == "stdout":
+                out += event.data
+    await on.settled()
+    assert end is not None, "no Exit"
+    return out, end
 
 
 def files(home: Path) -> set[str]:

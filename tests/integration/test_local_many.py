@@ -83,6 +83,7 @@ async def test_too_few_descriptors_are_an_engine_error_and_leave_none_behind(
             refused += 1
         else:
             assert result.exit == Exit(0)
+        await calls.engine.settled()
         assert open_files() == before, number
     assert refused >= 5
 

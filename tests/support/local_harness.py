@@ -71,6 +71,7 @@ def harness_of(engine: LocalEngine, data: Path) -> Harness:
     descriptors = _descriptors()
 
     async def leftovers() -> list[str]:
+        await engine.settled()
         left = [f"container {found.marker.id}" for found in of_this_engine(engine)]
         left += [f"cgroup {name}" for name in _cgroups(engine)]
         left += [f"file {name}" for name in sorted(_files(data) - files)]

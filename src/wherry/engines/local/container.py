@@ -56,6 +56,7 @@ class LocalContainer:
         self._before_its_start: int | None = None
         self._finished = False
         self._reads = 0
+        self._ready = pipes.Readiness()
 
     def rename(self, id: str) -> None:  # noqa: A002
         """Serve the call with this id: seen from outside too."""
@@ -98,21 +99,37 @@ class LocalContainer:
                 self._before_its_start = signal
             await self.sandbox.kill()
 
-    async def close(self) -> None:
-        """End the container if it still runs, and leave nothing of it."""
+    async def stop(self) -> bool:
+        """End the program if it still runs: afterwards, nothing of the image does.
+
+        Returns whether :meth:`close` has something to wait for: bubblewrap's own end.
+        """
         try:
             if self._feeder is not None:
                 await self._feeder.stop()
         finally:
-            try:
-                await self.sandbox.close()
-            finally:
-                for fd in self._streams.values():
-                    os.close(fd)
-                if self._gate is not None:
-                    self._gate.close()
-                if self._group is not None:
-                    await self._group.remove()
+            self._ready.forget()
+            is_ending = await self.sandbox.stop()
+        return is_ending
+
+    async def close(self) -> None:
+        """Leave nothing of a container that was stopped."""
+        try:
+            await self.sandbox.close()
+        finally:
+            for fd in self._streams.values():
+                os.close(fd)
+            if self._gate is not None:
+                self._gate.close()
+            if self._group is not None:
+                await self._group.remove()
+
+    async def end(self) -> None:
+        """End the container if it still runs, and leave nothing of it."""
+        try:
+            await self.stop()
+        finally:
+            await self.close()
 
     @property
     def finished(self) -> bool:
@@ -127,16 +144,19 @@ class LocalContainer:
         return error
 
     async def _next_output(self) -> Output | None:
-        while self._open:
+        while True:
+            # Asked before the streams are read: a program that has ended wrote all it will. What
+            # it leaves behind may hold them open; that is killed, and no more part of the call.
+            has_told = self.sandbox.has_told
             for stream in tuple(self._open):
                 if output := self._read(stream):
                     await self._let_others_run()
                     return output
-            if self._open:
-                self.sandbox.watch()
-                await pipes.wait_readable([self._streams[stream] for stream in self._open])
-                self._reads = 0
-        return None
+            if has_told or not self._open:
+                return None
+            self.sandbox.watch(self._ready.wake)
+            await self._ready.wait([self._streams[stream] for stream in self._open])
+            self._reads = 0
 
     def _read(self, stream: StreamName) -> Output | None:
         data = pipes.read_now(self._streams[stream])

@@ -17,6 +17,7 @@ from wherry.engines.closing import finish
 from wherry.engines.gate import has_gate
 from wherry.engines.local import bubblewrap, cgroup, marker, plan, ready, reaping
 from wherry.engines.local.collecting import Written, collect_all
+from wherry.engines.local.ending import Endings
 from wherry.engines.local.marker import Marker
 from wherry.engines.local.ready import LocalSlot
 from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings, default_limits
@@ -59,6 +60,7 @@ class LocalEngine:
         self._plans: OrderedDict[int, _Planned] = OrderedDict()
         self._leases: dict[str, Lease] = {}
         self._running: set[LocalContainer] = set()
+        self._endings = Endings()
         self._ready: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -191,6 +193,7 @@ class LocalEngine:
     async def _start(self, planned: Plan, invocation: Invocation, entry: Entry) -> Started:
         if self._closed:
             raise EngineError("the local engine is closed")
+        await self._endings.make_room(invocation.id)
         mark = self._marker(invocation)
         started = await start_sandbox(self, planned, invocation=invocation, mark=mark, entry=entry)
         self._running.add(started.container)
@@ -205,8 +208,16 @@ class LocalEngine:
         self._closed = True
         for container in tuple(self._running):
             await container.kill()
+        await self.settled()
         while self._leases:
             self._leases.popitem()[1].close()
+
+    async def settled(self) -> None:
+        """Wait until the kernel has taken apart every container whose call is over.
+
+        Nothing of the image runs after a call, and all else is gone a moment later.
+        """
+        await self._endings.over()
 
     def running(self) -> list[reaping.Running]:
         """Return the containers of this engine's host user, whichever process called them."""
@@ -302,23 +313,25 @@ class LocalEngine:
                 )
 
     async def _end(self, planned: Plan, started: Started) -> None:
-        """Clean up, in time that is bounded by its parts, and copy out what was asked for."""
+        """End what runs, in time that is bounded by its parts, and copy out what was asked for."""
         container = started.container
+        is_ending = False
         try:
-            await container.close()
+            is_ending = await container.stop()
             if started.network is not None:
                 await started.network.aclose()
             if container.finished and started.scratch is not None:
-                wanted = [
-                    (at.path, at.what) for at in planned.collect if isinstance(at.what, Collect)
-                ]
-                written = Written(
-                    scratch=started.scratch,
-                    writable=planned.writable,
-                    rootfs=planned.image.rootfs,
-                )
-                await asyncio.to_thread(collect_all, wanted, written)
+                await self._collect(planned, started.scratch)
         finally:
             self._running.discard(container)
             if started.scratch is not None:
                 os.close(started.scratch)
+            if is_ending:
+                self._endings.begin(container)
+            else:
+                await container.close()
+
+    async def _collect(self, planned: Plan, scratch: int) -> None:
+        wanted = [(at.path, at.what) for at in planned.collect if isinstance(at.what, Collect)]
+        written = Written(scratch=scratch, writable=planned.writable, rootfs=planned.image.rootfs)
+        await asyncio.to_thread(collect_all, wanted, written)

@@ -50,6 +50,58 @@ def read_now(fd: int) -> bytes | None:
         return None
 
 
+def read_file(path: str) -> bytes:
+    """Read a file of /proc or the like to its end, with as few system calls as that takes."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, CHUNK):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts)
+
+
+class Readiness:
+    """Waits for descriptors again and again; one that has nothing yet stays registered.
+
+    Whoever reads what it has, in its own time, costs no registration meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._registered: set[int] = set()
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def wait(self, fds: Collection[int]) -> None:
+        """Wait until one of the descriptors can be read or has ended, or for :meth:`wake`."""
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        for fd in fds:
+            if fd not in self._registered:
+                self._registered.add(fd)
+                loop.add_reader(fd, self._fired, fd)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """End the waiting, if anybody waits."""
+        if self._waiter is not None:
+            _wake(self._waiter)
+
+    def forget(self, *fds: int) -> None:
+        """Unregister these descriptors, or all of them: before they are closed."""
+        for fd in self._registered.intersection(fds or self._registered):
+            self._registered.discard(fd)
+            asyncio.get_running_loop().remove_reader(fd)
+
+    def _fired(self, fd: int) -> None:
+        # It would fire again and again until somebody reads.
+        self.forget(fd)
+        self.wake()
+
+
 async def wait_readable(fds: Collection[int]) -> None:
     """Wait until one of the descriptors can be read or has ended.
 

@@ -6,10 +6,9 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from wherry.engines.local import marker, pipes, renaming
 from wherry.errors import EngineError
@@ -20,7 +19,7 @@ _ENDING = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How bubblewrap ended. ``exit_code`` is None when it never started the program."""
+    """How a sandbox ended. ``exit_code`` is None when bubblewrap never started the program."""
 
     exit_code: int | None
     killed_by: int | None
@@ -39,30 +38,35 @@ class Sandbox:
         self._hold = hold
         self._place: int | None = None
         self._said = b""
-        self._hearing = asyncio.Lock()
-        self._noticed = asyncio.Event()
+        self._init: int | None = None
+        self._exit_code: int | None = None
         self._ended: Ended | None = None
-        self._watched = False
+        self._watched: set[int] = set()
+        self._news: set[Callable[[], None]] = set()
+        self._rest_is_gone = False
+        self._closed = False
+
+    @property
+    def has_told(self) -> bool:
+        """Whether the program's exit code is known: it has ended, and written all it will."""
+        return self._exit_code is not None
 
     async def init_pid(self) -> int | None:
         """Return the host pid of the sandbox's init, None when it ended before it had one."""
-        async with self._hearing:
-            while b"\n" not in self._said and await self._hear():
-                pass
-        for line in self._lines():
-            if "child-pid" in line:
-                return line["child-pid"]
-        return None
+        self._hear_now()
+        while self._init is None and self._ended is None:
+            await self._something_new()
+        return self._init
 
     def expect_call(self) -> None:
         """Do beforehand what :meth:`rename` needs, once the sandbox has its init."""
+        self._hear_now()
         self._place = renaming.place_of_id(self.pid, id=self._ids[-1])
 
     def rename(self, id: str) -> None:  # noqa: A002
         """Carry the id of a call, which this sandbox was made before."""
-        init = self._init_pid_now()
-        if init is not None and self._place is not None:
-            renaming.rename((self.pid, init), self._place, old=self._ids[-1], new=id)
+        if self._init is not None and self._place is not None:
+            renaming.rename((self.pid, self._init), self._place, old=self._ids[-1], new=id)
         self._ids += (id,)
 
     def is_running(self) -> bool:
@@ -78,25 +82,33 @@ class Sandbox:
             self._hold = None
 
     async def wait(self) -> Ended:
-        """Wait for the end of bubblewrap, and reap it."""
-        while self._ended is None:
-            self.watch()
-            await self._noticed.wait()
-        return self._ended
+        """Wait until bubblewrap has told the program's exit code, or has ended without one."""
+        while not self.has_told and self._ended is None:
+            await self._something_new()
+        if self._ended is not None:
+            return self._ended
+        return Ended(exit_code=self._exit_code, killed_by=None)
 
-    def watch(self) -> None:
-        """End what outlives bubblewrap as soon as it has ended, so that its output ends too.
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called once, when there is something new to be known of it.
 
-        Its init dies with it, but for the first milliseconds, when that is not yet arranged.
+        From now on, what outlives bubblewrap is ended as soon as that has ended, so that its
+        output ends too. Its init dies with it, but for the first milliseconds, when that is not
+        yet arranged.
         """
-        if not self._watched and self._ended is None:
-            self._watched = True
-            asyncio.get_running_loop().add_reader(self._pidfd, self._notice)
+        self._news.add(tell)
+        loop = asyncio.get_running_loop()
+        if self._ended is None and self._pidfd not in self._watched:
+            self._watched.add(self._pidfd)
+            loop.add_reader(self._pidfd, self._notice)
+            self._watched.add(self._status)
+            loop.add_reader(self._status, self._listen)
 
     def send(self, number: int) -> bool:
         """Send a signal to the program; False when there is none: not started yet, or ended."""
-        if self._ended is None and (init := self._init_pid_now()) is not None:
-            for pid in _children(init):
+        self._hear_now()
+        if self._ended is None and not self.has_told and self._init is not None:
+            for pid in (_children(self._init) or [])[:1]:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
                     return True
@@ -105,33 +117,66 @@ class Sandbox:
     async def kill(self) -> None:
         """Kill everything in the sandbox, through its init: the kernel ends the rest with it."""
         init = await self.init_pid()
-        if self._ended is not None:
+        if self._ended is not None or self.has_told:
             return
         # Bubblewrap is alive and has not reaped its init: the pid is its own.
         with suppress(ProcessLookupError):
             os.kill(init or self.pid, signal.SIGKILL)
 
+    async def stop(self) -> bool:
+        """End what still runs in it. Afterwards nothing of the image does.
+
+        Returns whether bubblewrap's own two processes may still be on their way out, with what
+        the kernel keeps for them; :meth:`close` waits for that.
+        """
+        self._hear_now()
+        if self.has_told and self._ended is None and self._is_empty():
+            return True
+        async with self._bounded():
+            if self._ended is None:
+                await self.kill()
+                self.release()
+                await self._gone()
+            await self._rest_gone()
+        return False
+
     async def close(self) -> None:
-        """End what still runs, wait until it has, and free the descriptors."""
+        """Wait until a stopped sandbox is gone, and free the descriptors."""
         try:
-            async with asyncio.timeout(_ENDING):
-                if self._ended is None:
-                    await self.kill()
-                    self.release()
-                    await self.wait()
+            async with self._bounded():
+                await self._gone()
                 await self._rest_gone()
-        except TimeoutError as error:
-            raise EngineError(
-                f"container {self._ids[-1]} did not end within {_ENDING:g} s of its kill"
-            ) from error
         finally:
+            if self._ended is None:
+                self._reap()
+            self._closed = True
             self.release()
             self._unwatch()
             os.close(self._pidfd)
             os.close(self._status)
 
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_ENDING):
+                yield
+        except TimeoutError as error:
+            raise EngineError(
+                f"container {self._ids[-1]} did not end within {_ENDING:g} s of its kill"
+            ) from error
+
+    def _is_empty(self) -> bool:
+        """Whether no process is left below its init, which inherits all that loses its parent."""
+        return self._init is not None and _children(self._init) == []
+
+    async def _gone(self) -> None:
+        while self._ended is None:
+            await self._something_new()
+
     async def _rest_gone(self) -> None:
         """Bubblewrap ends a moment before its init, which it does not wait for."""
+        if self._rest_is_gone:
+            return
         for pid in self._rest():
             with self._held(pid) as fd:
                 if fd is None:
@@ -141,11 +186,25 @@ class Sandbox:
                 # As pid 1 of a container we inherit it, and nobody else would reap it.
                 with suppress(ChildProcessError):
                     os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222
+        self._rest_is_gone = True
+
+    async def _something_new(self) -> None:
+        new = asyncio.Event()
+        self.watch(new.set)
+        try:
+            await new.wait()
+        finally:
+            self._news.discard(new.set)
+
+    def _listen(self) -> None:
+        if not self._hear_now():
+            self._unwatch(self._status)
+        self._tell()
 
     def _notice(self) -> None:
         self._unwatch()
         self._reap()
-        self._noticed.set()
+        self._tell()
         if self._ended is None or self._ended.killed_by is None:
             return  # it ended by itself, and its init with it
         for pid in self._rest():
@@ -153,18 +212,22 @@ class Sandbox:
                 if fd is not None:
                     _kill(fd)
 
-    def _unwatch(self) -> None:
-        if self._watched:
-            self._watched = False
-            asyncio.get_running_loop().remove_reader(self._pidfd)
+    def _tell(self) -> None:
+        news, self._news = self._news, set()
+        for tell in news:
+            tell()
+
+    def _unwatch(self, *fds: int) -> None:
+        for fd in self._watched & set(fds or self._watched):
+            self._watched.discard(fd)
+            asyncio.get_running_loop().remove_reader(fd)
 
     def _rest(self) -> list[int]:
         """Return the processes of ours that may have outlived bubblewrap."""
         if self._ended is not None and self._ended.killed_by is not None:
             # It may have been killed before it could tell us of its init.
             return [seen.pid for seen in marker.sightings() if seen.marker.id in self._ids]
-        init = self._init_pid_now()
-        return [] if init is None else [init]
+        return [] if self._init is None else [self._init]
 
     @contextmanager
     def _held(self, pid: int) -> Iterator[int | None]:
@@ -188,27 +251,22 @@ class Sandbox:
             return
         self._hear_now()
         by_itself = found.si_code == os.CLD_EXITED
-        codes = [line["exit-code"] for line in self._lines() if "exit-code" in line]
         self._ended = Ended(
-            exit_code=codes[0] if codes else None,
-            killed_by=None if by_itself else found.si_status,
+            exit_code=self._exit_code, killed_by=None if by_itself else found.si_status
         )
 
-    def _init_pid_now(self) -> int | None:
-        self._hear_now()
-        return next((line["child-pid"] for line in self._lines() if "child-pid" in line), None)
-
-    async def _hear(self) -> bool:
-        await pipes.wait_readable([self._status])
-        return self._hear_now()
-
     def _hear_now(self) -> bool:
+        """Take in what bubblewrap has said, one object of JSON a line; False at its end."""
+        if self._closed:
+            return False
         more = pipes.read_now(self._status)
-        self._said += more or b""
-        return more != b""
-
-    def _lines(self) -> list[dict[str, int]]:
-        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
+        if not more:
+            return more is None
+        *lines, self._said = (self._said + more).split(b"\n")
+        for line in map(json.loads, lines):
+            self._init = line.get("child-pid", self._init)
+            self._exit_code = line.get("exit-code", self._exit_code)
+        return True
 
 
 def _kill(pidfd: int) -> None:
@@ -216,9 +274,9 @@ def _kill(pidfd: int) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
-def _children(pid: int) -> list[int]:
+def _children(pid: int) -> list[int] | None:
+    """Return the children of a process, the oldest first; None when it is no more."""
     try:
-        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(word) for word in pipes.read_file(f"/proc/{pid}/task/{pid}/children").split()]
     except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [int(word) for word in words[:1]]
+        return None

@@ -101,7 +101,7 @@ async def start_sandbox(
         await _before_its_program(place, plan, started)
     except BaseException:
         os.close(started.stdin)
-        await finish(started.container.close())
+        await finish(started.container.end())
         raise
     return started
 
