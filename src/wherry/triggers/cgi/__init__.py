@@ -1,0 +1,1 @@
+"""CGI with containers: the request is a program's environment and stdin, its stdout the answer."""
