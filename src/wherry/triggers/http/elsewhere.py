@@ -32,7 +32,7 @@ _CALLED = {
 ELSEWHERE = (
     *(
         Operation(
-            method=method, path="/function/{name}", name=f"{method.lower()}Function",
+            method=method, path="/function/{name}", name=f"callBy{method.title()}",
             summary="Call a function", raw=method != "GET", replies=_CALLED,
             text="The body streams into the program's stdin, and its stdout into the answer, "
             "both at once. Any method will do, and any path below the name.",

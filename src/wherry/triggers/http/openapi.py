@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import Response
 
+from wherry.triggers.http import function_logs, health, namespaces, secrets, system
 from wherry.triggers.http.elsewhere import ELSEWHERE
-from wherry.triggers.http.operations import JSON, TEXT, Operation, Reply
+from wherry.triggers.http.operations import JSON, TEXT, Operation, Reply, routes_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.routing import Route
 
     from wherry.triggers.http.parts import Parts
 
+_MODULES = (health, system, secrets, namespaces, function_logs)
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"{(\w+)}")
 _TAKEN = {
@@ -39,19 +42,26 @@ _HEADERS = {
 }
 
 
-def operations(parts: Parts, *, others: Iterable[Operation]) -> list[Operation]:
-    """Return what is served here: a document of the other operations, and of itself."""
+def routes(parts: Parts) -> list[Route]:
+    """Return the route of the document."""
+    return routes_of([_itself(described(parts), version=parts.options.version)])
+
+
+def described(parts: Parts) -> list[Operation]:
+    """Return every operation that stands in the document, but for the one that serves it."""
+    made = [operation for module in _MODULES for operation in module.operations(parts)]
+    return [*made, *ELSEWHERE]
+
+
+def _itself(others: Iterable[Operation], *, version: str) -> Operation:
     served = _Served()
     itself = Operation(
         method="GET", path="/openapi.json", name="openapi", needs="read",
         summary="This document", work=served.show,
         replies={200: Reply(text="OpenAPI 3.1.", kind=dict[str, Any])},
     )  # fmt: skip
-    # Read by few, and made of little: it is made once, at the start.
-    served.body = msgspec.json.encode(
-        document([*others, itself, *ELSEWHERE], version=parts.options.version)
-    )
-    return [itself]
+    served.body = msgspec.json.encode(document([*others, itself], version=version))
+    return itself
 
 
 class _Served:
