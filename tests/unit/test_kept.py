@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -276,3 +277,17 @@ async def test_doors_of_other_processes_stay(tmp_path: Path) -> None:
             await ask(other, web)
             await other.aclose()
         assert await ask(one, web) == b"hello"
+
+
+async def test_scaling_does_not_restart_a_container_but_to_zero(tmp_path: Path) -> None:
+    engine, web = MemoryEngine({"web": server(echo)}), deployed()
+    async with keeping(engine, tmp_path) as kept:
+        await ask(kept, web)
+        more = replace(web, replicas=3)
+        kept.changed(more.qualified, more)
+        await ask(kept, more)
+        assert engine.prepared == ["web"]
+        none = replace(web, replicas=0)
+        kept.changed(none.qualified, none)
+        await until(lambda: not engine.running)
+        assert await ask(kept, none) == b"hello"

@@ -63,7 +63,7 @@ class Keeping:
     def changed(self, qualified: str, deployed: Deployed | None) -> None:
         """Follow a deployment or a removal: what runs serves its requests and ends."""
         known = self._kept.get(qualified)
-        if known is not None and known.deployed is not deployed:
+        if known is not None and not (deployed is not None and _is_same(known, deployed)):
             del self._kept[qualified]
             self._spawn(known.retire())
         if deployed is not None:
@@ -84,7 +84,7 @@ class Keeping:
 
     def _of(self, deployed: Deployed) -> Kept:
         known = self._kept.get(deployed.qualified)
-        if known is not None and known.deployed is deployed:
+        if known is not None and _is_same(known, deployed):
             return known
         if known is not None:
             self._spawn(known.retire())
@@ -107,3 +107,10 @@ class Keeping:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_same(kept: Kept, deployed: Deployed) -> bool:
+    """Whether this is the deployment that was, at most scaled; the same one again starts anew."""
+    known = kept.deployed
+    same = known.deployment is deployed.deployment
+    return same and (known.replicas > 0) == (deployed.replicas > 0)

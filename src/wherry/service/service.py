@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from wherry import streams
+from wherry.errors import Busy, Unsupported
 from wherry.functions.model import DEFAULT_NAMESPACE, Deployed
 from wherry.models import Invocation, new_id
 from wherry.service.admission import Admission, Capacity
 from wherry.service.allowance import allowance
 from wherry.service.call import Call, Observer, Trigger
+from wherry.service.connected import ConnectedCall
 from wherry.service.live import CallerLeft, CountedStdin, LiveCall, conclude
 from wherry.service.observing import Observers
-from wherry.service.outcome import status_of
+from wherry.service.outcome import describe_timeout, status_of
 from wherry.service.pipes import piped
 from wherry.service.readiness import Readiness
 
 if TYPE_CHECKING:
     from wherry.client import AsyncClient
     from wherry.engines.base import Container
+    from wherry.service.keeping import Keeping
     from wherry.wrappers.berth import PoolStats
 
 _NO_ENV: Mapping[str, str] = MappingProxyType({})
@@ -61,16 +64,21 @@ class FunctionService:
         max_timeout: float = 300.0,
         observers: Sequence[Observer] = (),
         idle: float = 300.0,
+        keeping: Keeping | None = None,
     ) -> None:
-        """``idle`` is how long a function keeps its ready containers without a call, seconds."""
+        """``idle`` is how long a function keeps its ready containers without a call, seconds.
+
+        ``keeping`` has the containers of functions that are servers; without it there are none.
+        """
         self.functions = functions
         self.max_timeout = max_timeout
         self._client = client
         self._admission = Admission(capacity or Capacity())
         self._observers = Observers(observers)
         self._readiness = Readiness(client, idle=idle)
+        self._keeping = keeping
         self._ids: set[str] = set()
-        functions.watch(self._readiness.changed)
+        functions.watch(self._changed)
 
     def add_observer(self, observer: Observer) -> None:
         """Tell one more observer of every call from now on."""
@@ -103,14 +111,39 @@ class FunctionService:
         allow. Raises :class:`ConcurrencyReached` (429), :class:`Busy` (503),
         :class:`ImageError`, :class:`StartError`, :class:`EngineError` (502).
         """
-        call = Call(
+        call = self._call(deployed, trigger=trigger, id=id, timeout=timeout)
+        return self._called(call, stdin, args=tuple(args), env=env)
+
+    def connect(
+        self,
+        deployed: Deployed,
+        *,
+        trigger: Trigger,
+        id: str | None = None,  # noqa: A002 - as in Invocation
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[ConnectedCall]:
+        """Connect to a function that is a server (mode ``http``); from zero, start it first.
+
+        The call counts as any other. ``timeout``, in seconds from now, can only shorten its time,
+        which is the caller's to keep once it is connected. Raises as :meth:`call` does.
+        """
+        return self._connected(self._call(deployed, trigger=trigger, id=id, timeout=timeout))
+
+    def _call(
+        self,
+        deployed: Deployed,
+        *,
+        trigger: Trigger,
+        id: str | None,  # noqa: A002 - as in Invocation
+        timeout: float | None,
+    ) -> Call:
+        return Call(
             id=id or new_id(),
             deployed=deployed,
             trigger=trigger,
             began=time.time(),
             allowance=allowance(deployed, asked=timeout, maximum=self.max_timeout),
         )
-        return self._called(call, stdin, args=tuple(args), env=env)
 
     @property
     def admission(self) -> Admission:
@@ -127,15 +160,21 @@ class FunctionService:
 
     def ready(self, deployed: Deployed) -> int:
         """Return how many containers of a function wait for a call now."""
+        if is_server(deployed):
+            return int(self._keeping is not None and self._keeping.is_up(deployed))
         stats = self._client.pool_stats.get(deployed.qualified)
         return stats.ready if stats else 0
 
     def replicas(self, deployed: Deployed) -> int:
         """Return how many containers a function has by intent: kept ready, and running."""
+        if is_server(deployed):
+            return min(deployed.replicas, 1)
         return self._readiness.wanted(deployed) + self.running(deployed)
 
     def available(self, deployed: Deployed) -> int:
         """Return how many containers a function has: ready, and running."""
+        if is_server(deployed):
+            return self.ready(deployed)
         return self.ready(deployed) + self.running(deployed)
 
     @property
@@ -146,11 +185,22 @@ class FunctionService:
     def wake(self) -> None:
         """Make ready what was asked for explicitly: after a start, the rest begins at none."""
         for deployed in self.functions.list():
-            self._readiness.restored(deployed)
+            if not is_server(deployed):
+                self._readiness.restored(deployed)
+            elif self._keeping is not None:
+                self._keeping.restored(deployed)
 
     async def aclose(self) -> None:
-        """Stop keeping containers ready; calls that run are not touched. Idempotent."""
+        """Stop keeping containers; calls in containers of their own go on. Idempotent."""
         await self._readiness.aclose()
+        if self._keeping is not None:
+            await self._keeping.aclose()
+
+    def _changed(self, qualified: str, deployed: Deployed | None) -> None:
+        server = deployed if deployed is not None and is_server(deployed) else None
+        self._readiness.changed(qualified, None if server is not None else deployed)
+        if self._keeping is not None:
+            self._keeping.changed(qualified, server)
 
     @asynccontextmanager
     async def _called(
@@ -161,6 +211,34 @@ class FunctionService:
         args: tuple[str, ...],
         env: Mapping[str, str],
     ) -> AsyncIterator[LiveCall]:
+        async with self._admitted(call) as (deadline, leave):
+            source = stdin if stdin is streams.NOTHING else CountedStdin(stdin, call)
+            left = deadline - asyncio.get_running_loop().time()
+            running = self._running(call, source, args=args, env=env, left=left)
+            async with running as container:
+                call.started = time.time()
+                self._observers.started(call)
+                yield LiveCall(call, container, observer=self._observers, over=leave)
+
+    @asynccontextmanager
+    async def _connected(self, call: Call) -> AsyncIterator[ConnectedCall]:
+        name = call.deployed.name
+        if self._keeping is None:
+            raise Unsupported(f"function {name!r}: no servers are kept here (mode http)")
+        async with self._admitted(call) as (deadline, _), AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    keeping = self._keeping.connection(call.deployed)
+                    connection = await stack.enter_async_context(keeping)
+            except TimeoutError as error:
+                raise Busy(f"{describe_timeout(call)}: it did not start in time") from error
+            call.started = time.time()
+            self._observers.started(call)
+            yield ConnectedCall(call, connection, deadline=deadline, observer=self._observers)
+
+    @asynccontextmanager
+    async def _admitted(self, call: Call) -> AsyncIterator[tuple[float, Callable[[], None]]]:
+        """Let a call in, with observers told; yield its deadline, and what gives its place up."""
         clock = asyncio.get_running_loop().time
         assert call.allowance is not None
         deadline = clock() + call.allowance.seconds
@@ -169,12 +247,7 @@ class FunctionService:
         try:
             place = self._admission.place(call.deployed, clock=clock, deadline=deadline)
             async with self._named(call), place as leave:
-                source = stdin if stdin is streams.NOTHING else CountedStdin(stdin, call)
-                running = self._running(call, source, args=args, env=env, left=deadline - clock())
-                async with running as container:
-                    call.started = time.time()
-                    self._observers.started(call)
-                    yield LiveCall(call, container, observer=self._observers, over=leave)
+                yield deadline, leave
         except asyncio.CancelledError:
             call.error = call.error or CallerLeft("the caller left before the call ended")
             raise
@@ -212,6 +285,11 @@ class FunctionService:
             yield
         finally:
             self._ids.discard(call.id)
+
+
+def is_server(deployed: Deployed) -> bool:
+    """Whether a function's program is a server, of which one container is kept."""
+    return deployed.settings.mode == "http"
 
 
 __all__ = ["DEFAULT_NAMESPACE", "FunctionService", "Functions"]
