@@ -9,9 +9,12 @@ from wherry.calls.model import (
     QueueLimits,
     QueueStats,
 )
+from wherry.calls.retrying import Backoff, RetryPolicy
 from wherry.calls.store import CallStore, Stored
+from wherry.calls.workers import QueueWorkers
 
 __all__ = [
+    "Backoff",
     "CallRecord",
     "CallStore",
     "Callback",
@@ -19,6 +22,8 @@ __all__ = [
     "LogLine",
     "QueueLimits",
     "QueueStats",
+    "QueueWorkers",
     "QueuedRequest",
+    "RetryPolicy",
     "Stored",
 ]

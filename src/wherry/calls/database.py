@@ -53,6 +53,11 @@ class Database:
         made._writer.start()
         return made
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be written."""
+        return not self._closed
+
     async def write(self, operation: Operation[T]) -> T:
         """Do an operation in a transaction, and return what it returns, once it is durable.
 

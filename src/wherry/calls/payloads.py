@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -105,7 +105,7 @@ class PayloadFiles:
         """Return a new payload to be written."""
         return Spool(self._directory / f"{self._owner}-{secrets.token_hex(12)}")
 
-    async def chunks(self, payload: Payload) -> AsyncIterator[bytes]:
+    async def chunks(self, payload: Payload) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a payload. Raises :class:`EngineError` when its file is gone."""
         if payload.file is None:
             if payload.data:

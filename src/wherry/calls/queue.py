@@ -41,6 +41,11 @@ class Claimed:
     refusals: int
 
     @property
+    def run(self) -> tuple[int, int]:
+        """Which run of which call this is."""
+        return self.number, self.claims
+
+    @property
     def tries(self) -> int:
         """Runs that were not cut short by the server's end, this one included."""
         return self.attempts - self.interruptions
@@ -113,9 +118,17 @@ def claim(
     return [_claimed(db, row) for row in sorted(taken, key=lambda row: (row["due"], row["number"]))]
 
 
+def next_due(db: sqlite3.Connection, now: Now) -> float | None:
+    """Return the seconds until another call is due, None when there is none."""
+    (due,) = db.execute(
+        "SELECT min(due) FROM calls WHERE state = 'queued' AND due > ?", (now.steady,)
+    ).fetchone()
+    return None if due is None else due - now.steady
+
+
 def _claim(db: sqlite3.Connection, which: str, bound: Mapping[str, object]) -> list[sqlite3.Row]:
     return db.execute(
-        "UPDATE calls SET state = 'running', owner = :owner, lease = :lease, started = NULL,"  # noqa: S608
+        "UPDATE calls SET state = 'running', owner = :owner, lease = :lease, started = :wall,"  # noqa: S608
         " first_byte = NULL, attempts = attempts + 1, claims = claims + 1"
         f" WHERE number IN (SELECT number FROM calls WHERE {which} state = 'queued'"
         " AND due <= :now ORDER BY due, number LIMIT :most)"
@@ -143,22 +156,14 @@ def _claimed(db: sqlite3.Connection, row: sqlite3.Row) -> Claimed:
     )
 
 
-def renew(db: sqlite3.Connection, now: Now, *, lease: float) -> dict[int, bool]:
-    """Prolong all leases of the owner; return whether each call is asked to end, by number."""
+def renew(db: sqlite3.Connection, now: Now, *, lease: float) -> dict[tuple[int, int], bool]:
+    """Prolong all leases of the owner; return whether each run is asked to end."""
     found = db.execute(
         "UPDATE calls SET lease = ? WHERE state = 'running' AND owner = ?"
-        " RETURNING number, cancelling",
+        " RETURNING number, claims, cancelling",
         (now.steady + lease, now.owner),
     ).fetchall()
-    return {row["number"]: bool(row["cancelling"]) for row in found}
-
-
-def begun(db: sqlite3.Connection, claimed: Claimed, *, now: Now, started: float) -> None:
-    """Note that a call has its container."""
-    db.execute(
-        f"UPDATE calls SET started = ? WHERE {_OURS}",  # noqa: S608
-        (started, *_ours(claimed, now)),
-    )
+    return {(row["number"], row["claims"]): bool(row["cancelling"]) for row in found}
 
 
 _OURS = "number = ? AND state = 'running' AND owner = ? AND claims = ?"
@@ -187,6 +192,7 @@ def give_back(
 
 def give_back_all(db: sqlite3.Connection, now: Now) -> int:
     """Put everything back that the owner had begun; return how many calls these were."""
+    _untell(db, now.owner)
     return _requeue(db, "state = 'running' AND owner = ?", (now.owner,), now=now, interrupted=0)
 
 
@@ -194,28 +200,39 @@ def finish(
     db: sqlite3.Connection, claimed: Claimed, *, ending: Ending, result: Payload | None, now: Now
 ) -> Finished:
     """Write the end of a run, unless the run is not ours any more."""
-    due = now.steady + ending.delay
-    changed = db.execute(
-        "UPDATE calls SET state = ?, status = ?, error = ?, exit_code = ?, exit_reason = ?,"  # noqa: S608
-        " started = ?, first_byte = ?, ended = ?, stdout_bytes = ?, stderr = ?,"
-        " result_size = ?, due = ?, due_at = ?, owner = NULL, lease = NULL, cancelling = 0"
-        f" WHERE {_OURS}",
-        (
-            *(ending.state, ending.status, ending.error, ending.exit_code, ending.exit_reason),
-            *(ending.started, ending.first_byte),
-            None if ending.state == "queued" else ending.ended,
-            *(ending.stdout_bytes, ending.stderr, result.size if result else None),
-            *(due, now.wall + ending.delay, *_ours(claimed, now)),
-        ),
-    ).rowcount
-    if not changed:
+    row = db.execute(
+        "UPDATE calls SET state = CASE WHEN cancelling AND :state = 'queued' THEN 'cancelled'"  # noqa: S608
+        " ELSE :state END, ended = CASE WHEN cancelling OR :state != 'queued' THEN :ended END,"
+        " status = :status, error = :error, exit_code = :exit_code, exit_reason = :exit_reason,"
+        " started = coalesce(:started, started), first_byte = :first_byte,"
+        " stdout_bytes = :stdout_bytes, stderr = :stderr, result_size = :size, due = :due,"
+        " due_at = :due_at, owner = NULL, lease = NULL, cancelling = 0"
+        f" WHERE {_OURS_NAMED} RETURNING state",
+        {
+            **{name: getattr(ending, name) for name in _OF_ENDING},
+            "size": result.size if result else None,
+            "due": now.steady + ending.delay,
+            "due_at": now.wall + ending.delay,
+            "number": claimed.number,
+            "owner": now.owner,
+            "claims": claimed.claims,
+        },
+    ).fetchone()
+    if row is None:
         return Finished(False, (result.file,) if result and result.file else ())
     unused = _replace_result(db, claimed.number, result, now)
-    if ending.state == "done":
+    if row["state"] == "done":
         unused += drop_requests(db, [claimed.number])
-    if ending.state != "queued" and claimed.request.callback:
+    if row["state"] != "queued" and claimed.request.callback:
         tell(db, claimed.number, url=claimed.request.callback, now=now)
     return Finished(True, tuple(unused))
+
+
+_OURS_NAMED = "number = :number AND state = 'running' AND owner = :owner AND claims = :claims"
+_OF_ENDING = (
+    *("state", "ended", "status", "error", "exit_code", "exit_reason", "started", "first_byte"),
+    *("stdout_bytes", "stderr"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +302,15 @@ def owners(db: sqlite3.Connection) -> set[str]:
 
 def reclaim(db: sqlite3.Connection, owner: str, *, now: Now) -> int:
     """Queue anew what a dead owner ran; return how many calls these were."""
+    _untell(db, owner)
+    return _requeue(db, "state = 'running' AND owner = ?", (owner,), now=now, interrupted=1)
+
+
+def _untell(db: sqlite3.Connection, owner: str) -> None:
     db.execute(
         "UPDATE callbacks SET owner = NULL, lease = NULL WHERE state = 'pending' AND owner = ?",
         (owner,),
     )
-    return _requeue(db, "state = 'running' AND owner = ?", (owner,), now=now, interrupted=1)
 
 
 def reclaim_expired(db: sqlite3.Connection, now: Now) -> int:

@@ -30,6 +30,8 @@ class Recorder:
     """
 
     def __init__(self, database: Database) -> None:
+        self.queued: set[str] = set()
+        """Ids of calls of the queue that run here."""
         self._database = database
         self._running: dict[int, Call] = {}
         self._waiting: dict[int, CallRecord] = {}
@@ -42,7 +44,7 @@ class Recorder:
 
     def began(self, call: Call) -> None:
         """Know of the call as long as it runs."""
-        if call.trigger != "async":
+        if call.trigger != "async" and call.id not in self.queued:
             self._running[id(call)] = call
 
     def started(self, call: Call) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 RETRIED = frozenset({429, 500, 502, 503, 504})
 """Statuses that another try may mend."""
@@ -46,7 +48,24 @@ class RetryPolicy:
     backoff: Backoff = Backoff()
     refusal: Backoff = Backoff(first=0.25, most=10.0)
     """Between tries that did not begin, because there was no place; these do not count."""
+    refusals: int = 10_000
+    """How often there may be no place for a call: about a day."""
     interruptions: int = 20
     """How often a call may be cut short by the server's own end before it counts as its cause."""
     callbacks: Backoff = Backoff()
     callback_attempts: int = 12
+
+
+def retry_after(text: str | None) -> float | None:
+    """Read a ``Retry-After``, seconds or a date, as seconds from now; None when it is neither."""
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

@@ -94,7 +94,9 @@ class CallStore:
 
     async def aclose(self) -> None:
         """Write what waits, and close. Idempotent. Workers are closed before."""
-        await self.recorder.flush()
+        if self.database.is_open:
+            await self.recorder.flush()
+            await self.database.write(partial(queue.give_back_all, now=self.now()))
         await self.database.aclose()
         self.owner.close()
 
