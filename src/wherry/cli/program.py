@@ -33,6 +33,7 @@ ROOT = Group(
             "logout": "Forget the login to a registry",
         },
         "The gateway": {
+            "serve": "Serve functions over HTTP",
             "token": "Make, list and remove tokens of this machine's gateway",
         },
         "This machine": {

@@ -21,6 +21,7 @@ from wherry.triggers.http.access import AccessLogged
 from wherry.triggers.http.errors import not_found, plain, wrong_method
 from wherry.triggers.http.guarding import Guarded
 from wherry.triggers.http.invoke import PREFIX, Invoke
+from wherry.triggers.http.paths import Paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from wherry.functions.model import Mode
     from wherry.triggers.http.parts import Parts
 
+_OURS = ("/system/", "/async-function/", "/ui/", "/healthz", "/metrics", "/openapi.json")
+"""Paths that no function can have."""
 _MODULES = (health, system, secrets, namespaces, function_logs, metrics, openapi)
 
 
@@ -53,7 +56,7 @@ def gateway(
         routes=routes,
         exception_handlers={404: _not_found, 405: _wrong_method, 500: _mistake},
     )
-    app: ASGIApp = _Front(Invoke(parts, modes=dict(modes or {})), rest)
+    app: ASGIApp = _Front(Invoke(parts, modes=dict(modes or {})), Paths(parts.functions), rest)
     if parts.guard is not None:
         app = Guarded(app, parts.guard)
     return AccessLogged(app)
@@ -71,13 +74,22 @@ def dashboard_at(path: str) -> Route:
 class _Front:
     """Calls of functions past the router, which would cost them more than all else here."""
 
-    def __init__(self, invoke: ASGIApp, rest: ASGIApp) -> None:
+    def __init__(self, invoke: Invoke, paths: Paths, rest: ASGIApp) -> None:
         self._invoke = invoke
+        self._paths = paths
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        calls = scope["type"] != "lifespan" and scope["path"].startswith(PREFIX)
-        await (self._invoke if calls else self._rest)(scope, receive, send)
+        path = scope.get("path", "")
+        if path.startswith(PREFIX):
+            await self._invoke(scope, receive, send)
+            return
+        mapped = None if path.startswith(_OURS) else self._paths.find(path)
+        if mapped is None:
+            await self._rest(scope, receive, send)
+            return
+        deployed, below = mapped
+        await self._invoke.serve(deployed, below, scope=scope, receive=receive, send=send)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

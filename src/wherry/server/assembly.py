@@ -1,0 +1,118 @@
+"""Everything that one server consists of, put together and taken apart in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wherry.calls.logs import FunctionLogs
+from wherry.calls.store import CallStore
+from wherry.calls.workers import QueueWorkers
+from wherry.client import AsyncClient
+from wherry.functions.reload import FileSource
+from wherry.functions.store import FunctionStore
+from wherry.server.ownership import Ownership
+from wherry.service.service import FunctionService
+from wherry.triggers.cgi.handler import Cgi
+from wherry.triggers.http.app import gateway
+from wherry.triggers.http.auth import Auth, AuthOptions
+from wherry.triggers.http.metrics import Metrics
+from wherry.triggers.http.parts import GatewayOptions, Parts
+from wherry.triggers.http.passwords import BasicUser, own_basic_user, read_basic_user
+from wherry.triggers.http.tokens import TokenStore
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from wherry.engines.base import Engine
+    from wherry.functions.model import Deployed
+    from wherry.server.options import ServeOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """A server that does not listen yet."""
+
+    app: ASGIApp
+    parts: Parts
+    workers: QueueWorkers
+    files: FileSource | None
+
+
+@asynccontextmanager
+async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Assembled]:
+    """Open everything; leaving the block ends what still runs and closes it all.
+
+    Raises :class:`wherry.errors.WherryError` for a state that cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        stack.callback(Ownership(options.state).close)
+        functions = await FunctionStore.open(options.state)
+        stack.push_async_callback(functions.aclose)
+        calls = await stack.enter_async_context(await CallStore.open(options.state))
+        logs = FunctionLogs(options.state)
+        stack.push_async_callback(logs.aclose)
+        client = await stack.enter_async_context(AsyncClient(engine))
+        metrics = Metrics()
+        service = FunctionService(
+            client,
+            functions,
+            capacity=options.capacity,
+            max_timeout=options.max_timeout,
+            observers=(metrics, calls.recorder, logs),
+            idle=options.idle,
+        )
+        stack.push_async_callback(service.aclose)
+        metrics.watch(service)
+        workers = QueueWorkers(calls, service, concurrency=options.workers)
+        stack.push_async_callback(workers.aclose, grace=0.0)
+        tokens = TokenStore(options.state)
+        parts = Parts(
+            service=service,
+            functions=functions,
+            calls=calls,
+            workers=workers,
+            logs=logs,
+            tokens=tokens,
+            guard=_guard(options, tokens),
+            metrics=metrics,
+            options=GatewayOptions(max_body=options.max_body, engine=options.engine),
+        )
+        functions.watch(_Forgetting(logs).changed)
+        service.wake()
+        files = FileSource(functions, options.files) if options.files else None
+        if files is not None:
+            await files.apply()
+        app = gateway(parts, modes={"cgi": Cgi(parts)})
+        yield Assembled(app=app, parts=parts, workers=workers, files=files)
+
+
+class _Forgetting:
+    """Removes the log of a function that was removed."""
+
+    def __init__(self, logs: FunctionLogs) -> None:
+        self._logs = logs
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def changed(self, qualified: str, deployed: Deployed | None) -> None:
+        """Follow a change of the store."""
+        if deployed is None:
+            name, _, namespace = qualified.rpartition(".")
+            task = asyncio.ensure_future(self._logs.forget(name, namespace))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+def _guard(options: ServeOptions, tokens: TokenStore) -> Auth:
+    asked = AuthOptions(no_auth=options.no_auth, calls=options.auth_calls)
+    return Auth(asked, basic=None if options.no_auth else basic_user(options), tokens=tokens)
+
+
+def basic_user(options: ServeOptions) -> BasicUser:
+    """Return who basic auth lets in; raises :class:`wherry.errors.UsageError`."""
+    if options.password_file is None:
+        return own_basic_user(options.state)
+    return read_basic_user(user_file=options.user_file, password_file=options.password_file)

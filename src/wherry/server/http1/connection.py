@@ -1,0 +1,386 @@
+"""A client's connection: bytes in, requests out, one answer after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import urllib.parse
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from wherry.server.http1.exchange import Exchange
+
+if TYPE_CHECKING:
+    from wherry.server.http1.host import Host
+
+_log = logging.getLogger(__name__)
+_RESET = struct.pack("ii", 1, 0)
+
+
+class _TooManyHeaders(Exception):
+    """The headers of a request are larger than they may be."""
+
+
+class Connection(asyncio.Protocol):
+    """Speaks HTTP/1.0 and 1.1 with one client; websockets are handed to uvicorn's protocol."""
+
+    def __init__(self, host: Host, *, secure: bool = False) -> None:
+        self.host = host
+        self._secure = secure
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._parser = httptools.HttpRequestParser(self)
+        self._fd = -1
+        self._server: tuple[str, int | None] | None = None
+        self._client: tuple[str, int] | None = None
+        self._exchanges: deque[Exchange] = deque()
+        """The first is answered, the others wait for it."""
+        self._reading: Exchange | None = None
+        """The one whose body is being read."""
+        self._paused = False
+        self._watched = False
+        self._hung_up = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._upgrading = False
+        self._in_headers = False
+        self._header_bytes = 0
+        self._unparsed = 0
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    # ---- asyncio.Protocol ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first request."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        opened = transport.get_extra_info("socket")
+        self._fd = opened.fileno()
+        self._server = _address(transport.get_extra_info("sockname"), opened)
+        self._client = _peer(transport.get_extra_info("peername"))
+        self.host.connections.add(self)
+        self._arm(self.host.patience.headers, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell everybody who answers that the client has gone."""
+        self.host.connections.discard(self)
+        self._disarm()
+        if self._watched:
+            self.host.departures.forget(self._fd)
+            self._watched = False
+        self._closing = True
+        self._writable.set()
+        for exchange in self._exchanges:
+            exchange.depart()
+        self._exchanges.clear()
+
+    def eof_received(self) -> bool:
+        """Take half a close for a whole one, as other servers do."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Note that the client does not read."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Note that the client reads again."""
+        self._writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        if self._closing:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._upgrading:
+                self._hand_over()
+            return
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _TooManyHeaders):
+                self._refuse(431, "the headers are larger than is taken")
+            else:
+                self._refuse(400, "this is no HTTP request")
+            return
+        if self._in_headers:  # the parser keeps a header that is not complete to itself
+            self._unparsed += len(data)
+            if self._unparsed > 2 * self.host.patience.header_bytes:
+                self._refuse(431, "the headers are larger than is taken")
+
+    # ---- httptools -------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._url = b""
+        self._headers = []
+        self._header_bytes = self._unparsed = 0
+        self._in_headers = True
+        if not self._exchanges:
+            self._arm(self.host.patience.headers, self._too_slow)
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
+        self._count(len(url))
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; those after the body are dropped."""
+        if self._in_headers:
+            self._count(len(name) + len(value))
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, or to wait until what came before is answered."""
+        self._in_headers = False
+        self._disarm()
+        version = self._parser.get_http_version()
+        scope = self._scope(version)
+        self._upgrading = self._parser.should_upgrade() and self._wants_websocket()
+        if self._upgrading:
+            self._reading = None
+            self._upgrade_scope = scope
+            return
+        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        exchange = Exchange(self, scope, keep_alive=keep_alive and not self.host.stopping)
+        exchange.expects = version == "1.1" and any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers
+        )
+        self._reading = exchange
+        self._exchanges.append(exchange)
+        if len(self._exchanges) == 1:
+            self._begin(exchange)
+        else:
+            self.pause()
+
+    def on_body(self, data: bytes) -> None:
+        """Hand on a piece of a body."""
+        if self._reading is not None and not self._reading.feed(data):
+            self.pause()
+
+    def on_message_complete(self) -> None:
+        """Note the end of a body."""
+        exchange, self._reading = self._reading, None
+        if exchange is not None:
+            exchange.fed()
+            if exchange.complete and not self._exchanges:
+                self._rest(exchange)
+
+    # ---- what exchanges ask ----------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Write without waiting; see :meth:`drained`."""
+        if data and not self._closing:
+            self._transport.write(data)
+
+    async def drained(self) -> bool:
+        """Wait until the client takes more; False when it took nothing for too long."""
+        if self._writable.is_set():
+            return True
+        try:
+            async with asyncio.timeout(self.host.patience.stall):
+                await self._writable.wait()
+        except TimeoutError:
+            self._transport.abort()
+            return False
+        return True
+
+    def pause(self) -> None:
+        """Read no more for now, and only hear when the client leaves."""
+        if self._paused or self._closing:
+            return
+        self._paused = True
+        self._transport.pause_reading()
+        if not self._watched:
+            self._watched = True
+            self.host.departures.watch(self._fd, self._hang_up)
+        elif self._hung_up:
+            self._loop.call_soon(self._hang_up)
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self._closing and len(self._exchanges) <= 1:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def answered(self, exchange: Exchange) -> None:
+        """Go on after a complete answer: to the next request, or to the end."""
+        if self._exchanges and self._exchanges[0] is exchange:
+            self._exchanges.popleft()
+        if self._closing:
+            return
+        if not exchange.keep_alive or self.host.stopping:
+            self._finish(exchange)
+        elif self._exchanges:
+            self._begin(self._exchanges[0])
+            self.resume()
+        else:
+            self.resume()
+            self._rest(exchange)
+
+    def cut(self, *, abruptly: bool) -> None:
+        """End the connection in the middle of an answer.
+
+        Without chunks or a length, only a reset tells the client that it was cut.
+        """
+        self._closing = True
+        self._exchanges.clear()
+        if abruptly:
+            opened: socket.socket = self._transport.get_extra_info("socket")
+            if opened.family != socket.AF_UNIX:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._transport.abort()
+        else:
+            self._transport.close()
+            self._arm(self.host.patience.stall, self._transport.abort)
+
+    def stop(self) -> None:
+        """Close when nothing is going on, else after what is."""
+        if not self._exchanges and not self._in_headers:
+            self.close()
+
+    def close(self) -> None:
+        """Close."""
+        self._disarm()
+        self._closing = True
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        self._transport.abort()
+
+    # ---- inside ----------------------------------------------------------------------------
+
+    def _begin(self, exchange: Exchange) -> None:
+        task = self._loop.create_task(exchange.run())
+        exchange.task = task
+        self.host.tasks.add(task)
+        task.add_done_callback(self.host.tasks.discard)
+
+    def _rest(self, exchange: Exchange) -> None:
+        """Wait for the next request, or for the rest of a body that nobody reads."""
+        if exchange.body_complete:
+            self._arm(self.host.patience.idle, self.close)
+        else:
+            self._arm(self.host.patience.linger, self.close)
+
+    def _finish(self, exchange: Exchange) -> None:
+        """Close after an answer; a client that still sends gets the time to read it."""
+        if exchange.body_complete or exchange.expects:
+            self.close()
+            return
+        self._linger()
+
+    def _refuse(self, status: int, why: str) -> None:
+        """Answer what is no request that could be handed on."""
+        if self._exchanges:  # an answer is on its way: nothing can be said in the middle of it
+            for exchange in self._exchanges:
+                exchange.depart()
+            self._transport.abort()
+            return
+        line = f"{why}\n"
+        self.write(
+            f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            f"content-length: {len(line)}\r\nconnection: close\r\n\r\n{line}".encode()
+        )
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close when the client does, or soon.
+
+        Closing on what it still sends would be a reset, which takes the answer with it.
+        """
+        self._closing = True
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        self._arm(self.host.patience.linger, self._transport.close)
+
+    def _too_slow(self) -> None:
+        if self._in_headers:
+            self._refuse(408, "the headers took too long")
+        else:
+            self.close()
+
+    def _hang_up(self) -> None:
+        """Hear that the other end is closed; what is read says so itself, after its data."""
+        self._hung_up = True
+        if self._paused and not self._closing:
+            self._transport.abort()
+
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > self.host.patience.header_bytes:
+            raise _TooManyHeaders
+
+    def _scope(self, version: str) -> dict[str, Any]:
+        url = httptools.parse_url(self._url)
+        raw = url.path or b"/"
+        path = raw.decode("ascii", "surrogateescape")
+        if "%" in path:
+            path = urllib.parse.unquote(path)
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": "https" if self._secure else "http",
+            "root_path": "",
+            "method": self._parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw,
+            "query_string": url.query or b"",
+            "headers": self._headers,
+            "state": {},
+        }
+
+    def _wants_websocket(self) -> bool:
+        return any(
+            name == b"upgrade" and value.lower() == b"websocket" for name, value in self._headers
+        )
+
+    def _hand_over(self) -> None:
+        from wherry.server.http1.websockets import websocket
+
+        self._disarm()
+        self._closing = True
+        if self._watched:
+            self.host.departures.forget(self._fd)
+            self._watched = False
+        self.host.connections.discard(self)
+        websocket(self.host, transport=self._transport, scope=self._upgrade_scope, url=self._url)
+
+    def _arm(self, seconds: float, then: Any) -> None:  # noqa: ANN401 - any callback
+        self._disarm()
+        self._timer = self._loop.call_later(seconds, then)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+}
+
+
+def _address(name: Any, opened: socket.socket) -> tuple[str, int | None] | None:  # noqa: ANN401
+    if opened.family == socket.AF_UNIX:
+        return (str(name), None)
+    return (str(name[0]), int(name[1]))
+
+
+def _peer(name: Any) -> tuple[str, int] | None:  # noqa: ANN401 - whatever a socket says
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None

@@ -1,0 +1,55 @@
+"""What a server is told when it starts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wherry.service.admission import Capacity
+
+DEFAULT_LISTEN = "127.0.0.1:8080"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """Everything about one `wherry serve`."""
+
+    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
+    """``HOST:PORT``, ``[V6]:PORT`` or ``unix:PATH``."""
+    socket_mode: int = 0o600
+    """Permissions of unix sockets."""
+    data_dir: Path
+    """Images, and the state in ``state``."""
+    engine: str = "local"
+    files: tuple[Path, ...] = ()
+    """Files that declare functions: ours, and OpenFaaS's."""
+    no_auth: bool = False
+    auth_calls: bool = False
+    """Every call of a function needs a token."""
+    user_file: Path | None = None
+    password_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    max_body: int = 8 * 1024**3
+    """Bytes of a request's body."""
+    max_timeout: float = 300.0
+    """Seconds that any call may take."""
+    capacity: Capacity = field(default_factory=Capacity)
+    idle: float = 300.0
+    """Seconds without a call after which a function gives up its ready containers."""
+    grace: float = 30.0
+    """Seconds that calls have to end when the server stops."""
+    workers: int = field(default_factory=lambda: max(2, os.cpu_count() or 1))
+    """Calls from the queue that run at one time."""
+    access_log: bool = True
+
+    @property
+    def state(self) -> Path:
+        """Where functions, secrets, tokens, records and the queue are kept."""
+        return self.data_dir / "state"
+
+    @property
+    def scheme(self) -> str:
+        """``https`` with a certificate."""
+        return "https" if self.tls_cert else "http"

@@ -1,0 +1,107 @@
+"""``wherry serve`` from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from wherry.server.assembly import Assembled, assembled
+from wherry.server.listening import Listening
+from wherry.server.notify import notify
+from wherry.server.sockets import bind
+from wherry.server.tls import Certificate
+from wherry.triggers.http.auth import check_no_auth
+
+if TYPE_CHECKING:
+    from wherry.engines.base import Engine
+    from wherry.server.options import ServeOptions
+
+Say = Callable[[str], None]
+
+
+class Stopping:
+    """The signals that stop a server: the first lets calls end, the second ends them."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                loop.add_signal_handler(number, self.ask)
+
+    def ask(self) -> None:
+        """Stop, or stop at once when it was asked for before."""
+        if self.asked.is_set():
+            self.at_once.set()
+        self.asked.set()
+
+
+async def serve(
+    options: ServeOptions, engine: Engine, *, say: Say, greet: Callable[[list[str]], None]
+) -> None:
+    """Serve until a signal asks to stop.
+
+    ``greet`` is called with the addresses once they are served; ``say`` with what goes on.
+    Raises :class:`wherry.errors.UsageError` and :class:`EngineError` before anything is served.
+    """
+    if options.no_auth:
+        for address in options.listen:
+            check_no_auth(address)
+    certificate = Certificate(options.tls_cert, options.tls_key) if options.tls_cert else None
+    listeners = bind(options.listen, mode=options.socket_mode)
+    try:
+        async with assembled(options, engine) as made:
+            tls = certificate.context if certificate else None
+            listening = Listening(made.app, listeners, tls=tls)
+            stopping = Stopping()
+            await listening.start()
+            greet(listening.addresses)
+            async with _beside(made, certificate):
+                notify("READY=1")
+                try:
+                    await stopping.asked.wait()
+                    notify("STOPPING=1")
+                    say(f"stopping: calls have {options.grace:g} s to end; again to end them now")
+                finally:
+                    await _stop(made, listening, stopping, grace=options.grace)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+@asynccontextmanager
+async def _beside(made: Assembled, certificate: Certificate | None) -> AsyncIterator[None]:
+    """Work on the queue and look after files; what fails there ends the server."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(made.workers.run())
+        watching = []
+        if made.files is not None:
+            watching.append(group.create_task(made.files.run()))
+        if certificate is not None:
+            watching.append(group.create_task(certificate.watch()))
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
+
+
+async def _stop(made: Assembled, listening: Listening, stopping: Stopping, *, grace: float) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(listening.stop(grace=grace, at_once=stopping.at_once))
+        group.create_task(_stop_queue(made, stopping, grace=grace))
+
+
+async def _stop_queue(made: Assembled, stopping: Stopping, *, grace: float) -> None:
+    """Let calls of the queue end, and hand back the others."""
+    closing = asyncio.create_task(made.workers.aclose(grace=grace))
+    hurry = asyncio.create_task(stopping.at_once.wait())
+    await asyncio.wait({closing, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    if not closing.done():
+        await made.workers.aclose(grace=0.0)
+    await closing
