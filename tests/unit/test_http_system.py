@@ -183,7 +183,7 @@ async def test_namespaces_are_rooms_of_their_own(opened: System) -> None:
     assert (await ask("GET /system/functions")).json == []
     assert len((await ask("GET /system/functions?namespace=dev")).json) == 1
     assert (await ask("GET /system/functions?namespace=none")).status == 400
-    assert (await ask("DELETE /system/namespace/dev")).status == 400
+    assert (await ask("DELETE /system/namespace/dev")).status == 409
     await ask("DELETE /system/functions", {"functionName": "upper", "namespace": "dev"})
     assert (await ask("DELETE /system/namespace/dev", {"name": "dev"})).status == 202
     assert (await ask("GET /system/namespace/dev")).status == 404

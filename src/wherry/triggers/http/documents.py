@@ -12,13 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from wherry.functions.model import Deployment, Resources
-from wherry.functions.names import LONGEST
 from wherry.functions.namespaces import Namespace
-
-PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
-
-Name = Annotated[str, Meta(pattern=PATTERN, max_length=LONGEST, examples=["upper"])]
-"""In the document alone: what a name may be is checked, and explained, by the store."""
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -80,8 +74,8 @@ class Secret(_Document, frozen=True, kw_only=True, rename="camel"):
 
     name: str
     namespace: str = ""
-    value: str | None = None
-    raw_value: bytes | None = None
+    value: str | UnsetType = UNSET
+    raw_value: bytes | UnsetType = UNSET
     """In base64, in place of ``value``."""
 
 
@@ -164,7 +158,6 @@ __all__ = [
     "Info",
     "LogMessage",
     "LogsQuery",
-    "Name",
     "NamedSecret",
     "Namespace",
     "Provider",

@@ -10,7 +10,7 @@ _CALL = {
     "X-Duration-Seconds": "How long it took.",
 }
 _ENDED = {**_CALL, "X-Exit-Code": "The program's exit code.", "X-Exit-Reason": "What ended it."}
-_BYTES = "application/octet-stream"
+_BYTES = "*/*"
 
 _CALLED = {
     200: Reply(text="What the program wrote to stdout; its exit code is 0.",

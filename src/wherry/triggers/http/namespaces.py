@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wherry.errors import UsageError
 from wherry.functions.namespaces import Namespace
 from wherry.triggers.http.bodies import read_document
 from wherry.triggers.http.errors import Refused, plain
@@ -58,7 +59,7 @@ def operations(parts: Parts) -> list[Operation]:
             method="DELETE", path=_ONE, name="deleteNamespace", needs="admin",
             summary="Remove an empty namespace",
             replies={202: Reply(text="It is gone."), 404: Reply(text="There is none."),
-                     400: Reply(text="It is not empty, or the default one.")},
+                     409: Reply(text="It is not empty, or the default one.")},
             work=namespaces.remove,
         ),
     ]  # fmt: skip
@@ -95,7 +96,11 @@ class _Namespaces:
 
     async def remove(self, request: Request) -> Response:
         name = _name(request)
-        await self._functions.remove_namespace(name)
+        self._functions.namespace(name)
+        try:
+            await self._functions.remove_namespace(name)
+        except UsageError as error:  # it is there, and has to stay
+            raise Refused(409, str(error)) from None
         return plain(202, f"namespace {name!r} is gone")
 
 

@@ -11,6 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from wherry.triggers.http import function_logs, health, namespaces, secrets, system
+from wherry.triggers.http.constraints import FIELDS, IN_PATH, WHOLE
 from wherry.triggers.http.elsewhere import ELSEWHERE
 from wherry.triggers.http.operations import JSON, TEXT, Operation, Reply, routes_of
 
@@ -129,9 +130,9 @@ def _tidied(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Add what the types cannot say, as the checks of the store have it."""
     if "description" in schema:
         schema["description"] = inspect.cleandoc(schema["description"]).replace("``", "`")
-    for field, more in FIELDS.get(name, {}).items():
-        schema["properties"][field] |= more
-    return schema
+    for field, exact in FIELDS.get(name, {}).items():
+        schema["properties"][field] |= exact
+    return schema | WHOLE.get(name, {})
 
 
 def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
@@ -173,7 +174,7 @@ def _reply(status: int, reply: Reply, schemas: _Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {"description": reply.text}
     if reply.kind is not None:
         media = reply.media or JSON
-        # A document per line is no JSON value, so its schema is in words.
+        # A document per line is no JSON value.
         described["content"] = {media: {"schema": schemas.of(reply.kind)} if media == JSON else {}}
     elif reply.media != "":
         described["content"] = {reply.media or TEXT: {"schema": {"type": "string"}}}
@@ -188,7 +189,12 @@ def _reply(status: int, reply: Reply, schemas: _Schemas) -> dict[str, Any]:
 
 def _in_path(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": PATH.get(name, {"type": "string"})}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": IN_PATH.get(name, {"type": "string"}),
+        }
         for name in _PARAMETER.findall(operation.path)
     ]
 
@@ -201,19 +207,3 @@ def _in_query(operation: Operation, schemas: _Schemas) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": name in required, "schema": schema}
         for name, schema in schemas.fields(operation.query).items()
     ]
-
-
-_NAME = {
-    "type": "string",
-    "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",
-}
-_NAMESPACE = {"type": "string", "pattern": r"^([A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)?$"}
-
-PATH: dict[str, dict[str, Any]] = {
-    "name": _NAME,
-    "namespace": _NAMESPACE,
-}
-"""What may stand in a path."""
-
-FIELDS: dict[str, dict[str, dict[str, Any]]] = {}
-"""Of a type, what its fields may hold besides."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UnsetType
+
 from wherry.functions.model import DEFAULT_NAMESPACE
 from wherry.triggers.http.bodies import read_document, read_query
 from wherry.triggers.http.documents import InNamespace, NamedSecret, Secret
@@ -92,10 +94,11 @@ class _Secrets:
 
     async def _read(self, request: Request) -> tuple[Secret, bytes]:
         secret = await read_document(request, Secret, limit=_BASE64 * self._limit)
-        if secret.raw_value is not None:
-            if secret.value:
-                raise Refused(400, "rawValue: give it or value, not both")
-            return secret, secret.raw_value
-        if secret.value is None:
-            raise Refused(400, "value: it is missing; give text, or rawValue in base64")
-        return secret, secret.value.encode()
+        match (secret.value, secret.raw_value):
+            case (str() as text, UnsetType()):
+                return secret, text.encode()
+            case (UnsetType(), bytes() as value):
+                return secret, value
+            case (UnsetType(), UnsetType()):
+                raise Refused(400, "value: it is missing; give text, or rawValue in base64")
+        raise Refused(400, "rawValue: give it or value, not both")
