@@ -22,6 +22,7 @@ from wherry.engines.local.marker import Marker
 from wherry.engines.local.ready import LocalSlot
 from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings, default_limits
 from wherry.engines.local.starting import Entry, Started, start_sandbox
+from wherry.engines.sources import sources_of
 from wherry.errors import EngineError, ImageNotFound, Unsupported, UsageError
 from wherry.images.store import ImageStore, Lease
 from wherry.models import Collect, Invocation
@@ -137,6 +138,7 @@ class LocalEngine:
         self, planned: Plan, own: Invocation, *, level: str
     ) -> AsyncIterator[LocalSlot]:
         gate = ready.Gate() if level == "created" else None
+        sources = sources_of(planned.function)  # before they are read: at worst they are newer
         try:
             entry = Entry(gate.argv, gate.fds, gate) if gate else Entry(planned.argv(own))
             started = await self._start(planned, own, entry)
@@ -148,6 +150,7 @@ class LocalEngine:
             planned,
             started.container,
             gate=gate,
+            sources=sources,
             hostname=planned.hostname(own),
             begin=lambda stdin: self._call(planned, started, stdin),
             is_current=lambda: self._is_current(planned),

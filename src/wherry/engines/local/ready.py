@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wherry.engines.gate import GATE, call_frame, has_gate
 from wherry.engines.local import pipes
-from wherry.engines.sources import sources_of
+from wherry.engines.sources import Sources, sources_of
 from wherry.errors import (
     EngineError,
     ProgramNotExecutable,
@@ -109,6 +109,7 @@ class LocalSlot:
         container: LocalContainer,
         *,
         gate: Gate | None,
+        sources: Sources,
         hostname: str,
         begin: Callable[[Stdin], AbstractAsyncContextManager[LocalContainer]],
         is_current: Callable[[], bool],
@@ -119,7 +120,7 @@ class LocalSlot:
         self._hostname = hostname
         self._begin = begin
         self._is_current = is_current
-        self._sources = sources_of(plan.function)
+        self._sources = sources
         self._taken = False
 
     @property
