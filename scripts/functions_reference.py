@@ -82,8 +82,8 @@ What a label of ours says wins over these.
 
 `replicas` is how many containers are ready before their calls. It begins as what `{prefix}ready`
 says, and `com.openfaas.scale.min` without it; scaling sets it to any number from 0 to
-`com.openfaas.scale.max`, until the function is deployed anew. At 0 nothing waits, and each call
-makes its own container.
+`com.openfaas.scale.max`, until the function is deployed anew. At 0 nothing waits, and the next
+call makes its own container.
 
 ## Secrets
 

@@ -121,6 +121,8 @@ async def test_a_namespace_that_does_not_exist_is_said(tmp_path: Path) -> None:
     for call in (secrets.create("key", b"x"), secrets.replace("key", b"x"), secrets.remove("key")):
         with pytest.raises(NotFound, match="no namespace 'openfaas-fn'"):
             await call
+    with pytest.raises(NotFound, match="no namespace 'dev'"):
+        secrets.names(namespace="dev")
 
 
 async def test_what_a_killed_writer_left_is_removed(secrets: SecretStore) -> None:

@@ -34,7 +34,8 @@ class SecretStore:
         self._lock = asyncio.Lock()
 
     def names(self, *, namespace: str = DEFAULT_NAMESPACE) -> list[str]:
-        """Return the names of a namespace's secrets, sorted."""
+        """Return the names of a namespace's secrets, sorted. Raises :class:`NotFound`."""
+        self._namespaces(namespace)
         folder = self._directory / check_namespace(namespace)
         try:
             return sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
