@@ -19,6 +19,9 @@ from wherry.errors import (
     Unsupported,
     UsageError,
 )
+from wherry.functions.declare import declared
+from wherry.functions.model import Deployment
+from wherry.functions.secrets import SecretStore
 from wherry.models import Collect, Exit, File, Function, Invocation, Limits, Mount, Output, Secret
 
 if TYPE_CHECKING:
@@ -169,6 +172,23 @@ async def test_secrets_are_files_and_leave_no_trace(
         known = dockerd.request("GET", f"/containers/{container.name}/json")
         assert b"hu5h" not in known
     assert b'"Volumes":[]' in dockerd.request("GET", "/volumes").replace(b"null", b"[]")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_deployed_functions_secrets_are_where_it_looks_for_them(
+    engine: DockerEngine, tmp_path: Path, read_only: bool
+) -> None:
+    store = SecretStore(tmp_path)
+    await store.create("key", b"hush\n")
+    deployment = Deployment(
+        service="f", image="busybox", secrets=["key"], read_only_root_filesystem=read_only,
+        command=["cat", "/var/openfaas/secrets/key", "/run/secrets/key"],
+        labels={"wherry.user": "1000"},
+    )  # fmt: skip
+    function = declared(deployment, secrets=store, created=0, source="api").function
+    async with engine.start(Invocation(function=function), streams.NOTHING) as container:
+        result = await streams.collect(container)
+    assert (result.stdout, result.stderr, result.exit) == (b"hush\nhush\n", b"", Exit(0))
 
 
 async def test_files_are_put_in_before_the_start(engine: DockerEngine, tmp_path: Path) -> None:

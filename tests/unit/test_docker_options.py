@@ -161,6 +161,16 @@ def test_secrets_live_in_a_volume_and_in_no_field_of_the_container() -> None:
     assert (file.target, file.data, file.mode) == ("/run/secrets/key", b"s3cr3t", 0o444)
 
 
+@pytest.mark.parametrize(("read_only", "volumes"), [(True, ["/var/openfaas/secrets"]), (False, [])])
+def test_a_deployed_functions_secrets_fit_below_a_read_only_root(
+    read_only: bool, volumes: list[str]
+) -> None:
+    file = File(target="/var/openfaas/secrets/key", data=b"")
+    made = body(files=(file,), read_only=read_only)
+    mounts = [mount["Target"] for mount in made["HostConfig"].get("Mounts", ())]
+    assert [target for target in mounts if target.startswith("/var")] == volumes
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/etc/passwd"])
 def test_a_secrets_name_cannot_lead_elsewhere(name: str) -> None:
     with pytest.raises(UsageError, match="plain file name"):

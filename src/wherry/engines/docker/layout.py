@@ -17,6 +17,8 @@ from wherry.errors import Unsupported, UsageError
 from wherry.models import File, Function, Mount
 
 SECRETS = "/run/secrets"
+_MORE_SECRETS = "/var/openfaas/secrets"
+"""Where a deployed function has its secrets as well: files, which a read-only root cannot take."""
 _WRITABLE = ("/tmp", "/run")  # noqa: S108 - inside the container
 _TMPFS = "rw,exec,nosuid,nodev,mode=1777"
 """For everybody, but a directory that the image has keeps its mode: runc sees to that."""
@@ -44,6 +46,8 @@ class Layout:
         _check_mounts(function)
         volumes = [SECRETS] if function.secrets else []
         if function.read_only:
+            if any(is_below(file.target, _MORE_SECRETS) for file in function.files):
+                volumes.append(_MORE_SECRETS)
             scratch, kept = _scratch(function)
             tmpfs = {**scratch, **tmpfs}
             volumes += kept
