@@ -23,7 +23,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("wherry r", ["run", "reap"]),
+        ("wherry re", ["reap"]),
         ("wherry image pr", ["prune"]),
         ("wherry run --netw", ["--network"]),
         ("wherry run --network ''", ["none", "private", "host"]),

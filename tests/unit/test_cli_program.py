@@ -47,7 +47,7 @@ def test_every_subcommand_has_help_that_names_it(group: Group, name: str) -> Non
 
 def test_every_module_of_a_subcommand_is_in_the_table() -> None:
     names = {name.replace("-", "_") for _, name in all_commands()} | {"complete", "import_"}
-    for path in [*PACKAGE.glob("*.py"), *(PACKAGE / "image").glob("*.py")]:
+    for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
         if re.search(r"^def parser\(\) -> Parser", text, flags=re.MULTILINE):
             assert path.stem in names, path
@@ -79,7 +79,7 @@ def test_nothing_asked_for_is_a_usage_error(capfd: pytest.CaptureFixture[str]) -
     ("words", "says"),
     [
         (["rn"], "there is no command 'rn'; did you mean 'run'?"),
-        (["zzzz"], "there is no command 'zzzz'; there is completion, doctor,"),
+        (["zzzz"], "there is no command 'zzzz'; there is "),
         (["--verison"], "there is no option '--verison'"),
         (["image", "lss"], "there is no command 'lss'; did you mean 'ls'?"),
         (["import_"], "there is no command 'import_'"),
@@ -123,7 +123,7 @@ def test_the_reference_page_is_what_the_parsers_say() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["r"], ["run", "reap"]),
+        (["re"], ["reap"]),
         (["nosuch", ""], []),
         (["image", "im"], ["import"]),
         (["run", "--memo"], ["--memory"]),

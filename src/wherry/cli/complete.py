@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wherry.cli import engines, standard
 from wherry.cli.parsing import Operand, Parser
@@ -134,6 +134,8 @@ def _values(metavar: object) -> Iterator[Candidate]:
         yield from ((name, "") for name in _images())
     elif word == "ID":
         yield from _containers()
+    elif word in _ASKED:
+        yield from _of_gateway(*_ASKED[word])
     elif word == "PROGRAM":
         yield COMMANDS, ""
     elif word == "DIR":
@@ -154,6 +156,36 @@ def _images() -> list[str]:
 def _containers() -> Iterator[Candidate]:
     for container in engines.open_local(argparse.Namespace(data_dir=None)).running():
         yield container.marker.id[:12], container.marker.image
+
+
+_ASKED = {
+    "FUNCTION": ("/system/functions", "image"),
+    "SECRET": ("/system/secrets", ""),
+    "NAMESPACE": ("/system/namespaces", ""),
+}
+"""Words that a gateway is asked for: where, and what is shown beside the names."""
+_PATIENCE = 1.0
+"""Seconds that a shell may be kept waiting for a gateway."""
+
+
+def _of_gateway(path: str, beside: str) -> Iterator[Candidate]:
+    import asyncio
+
+    from wherry.cli import gateway_client
+    from wherry.errors import WherryError
+
+    plain = argparse.Namespace(gateway=None, token_file=None, ca_file=None, tls_no_verify=False)
+
+    async def asked() -> list[Any]:
+        async with asyncio.timeout(_PATIENCE):
+            return list(await gateway_client.gateway_of(plain).ask("GET", path))
+
+    try:
+        found = asyncio.run(asked())
+    except (WherryError, OSError):  # no gateway, or none that knows us: nothing to offer
+        return
+    for each in found:
+        yield (each, "") if isinstance(each, str) else (each["name"], str(each.get(beside, "")))
 
 
 def _starting(current: str, found: Iterable[Candidate]) -> Iterator[Candidate]:

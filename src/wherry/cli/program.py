@@ -36,13 +36,24 @@ ROOT = Group(
             "serve": "Serve functions over HTTP",
             "token": "Make, list and remove tokens of this machine's gateway",
         },
+        "Functions of a gateway": {
+            "deploy": "Give a gateway a function, or a new version of one",
+            "ls": "List the functions of a gateway",
+            "describe": "Show all that a gateway knows of a function",
+            "invoke": "Call a function of a gateway: stdin in, stdout out",
+            "logs": "Show what a function wrote to stderr",
+            "scale": "Say how many containers of a function are to be ready",
+            "rm": "Remove functions from a gateway",
+            "secret": "Keep secrets where a gateway's functions find them",
+            "namespace": "Make, list and remove a gateway's namespaces",
+        },
         "This machine": {
             "doctor": "Say what this machine can do, and how to get the rest",
             "version": "Show the version of wherry and of what it uses",
             "completion": "Print a completion script for bash, zsh or fish",
         },
     },
-    groups=frozenset({"image", "token"}),
+    groups=frozenset({"image", "namespace", "secret", "token"}),
     hidden=frozenset({"complete"}),
 )
 

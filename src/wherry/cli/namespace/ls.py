@@ -1,0 +1,29 @@
+"""``wherry namespace ls``: list namespaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wherry.cli import gateway_client, printing, standard
+from wherry.cli.parsing import Parser
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def parser() -> Parser:
+    """Return the options and operands."""
+    made = Parser("namespace ls", summary="List namespaces")
+    made.flag("--json", help="print a JSON array")
+    gateway_client.declare(made)
+    return made
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print them, and return the exit code."""
+    found = gateway_client.ask(args, "GET /system/namespaces")
+    if args.json:
+        printing.show_json(found)
+    else:
+        standard.emit("".join(f"{printing.printable(name)}\n" for name in found))
+    return 0
