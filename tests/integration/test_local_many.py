@@ -29,8 +29,10 @@ async def test_a_thousand_calls_leave_no_descriptor_and_no_memory(calls: Calls) 
             assert result.stdout.decode() == f"call {index}"
 
     await several(200)
+    await calls.engine.settled()
     fds, memory = open_files(), resident_memory()
     await several(800)
+    await calls.engine.settled()
     assert open_files() == fds
     assert resident_memory() - memory < 4 << 20
 
@@ -44,9 +46,11 @@ async def test_failed_starts_leave_no_descriptor_either(calls: Calls) -> None:
             await calls.run("echo", "x" * 200_000)
 
     await failing()
+    await calls.engine.settled()
     fds = open_files()
     for _ in range(30):
         await failing()
+    await calls.engine.settled()
     assert open_files() == fds
 
 
@@ -73,6 +77,7 @@ async def test_too_few_descriptors_are_an_engine_error_and_leave_none_behind(
     calls: Calls,
 ) -> None:
     await calls.run("true")
+    await calls.engine.settled()
     before, refused = open_files(), 0
     for number in range(1, 24):
         try:

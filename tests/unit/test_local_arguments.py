@@ -72,6 +72,31 @@ def test_no_wall_is_ever_missing(rootfs: Path, descriptors: Descriptors) -> None
     assert words[-2:] == ["--chdir", "/"]
 
 
+def test_of_proc_only_what_root_alone_may_use_is_not_hidden(
+    rootfs: Path, descriptors: Descriptors
+) -> None:
+    words = built(planned(rootfs, "true"), descriptors)
+    hidden = {path for at, path in enumerate(words) if words[at - 1] in ("/dev/null", "--tmpfs")}
+    assert "/proc/1" in hidden
+    for name in ("kcore", "keys", "key-users", "interrupts", "timer_list", "latency_stats",
+                 "sched_debug", "sysrq-trigger", "kmsg", "acpi", "asound", "scsi"):  # fmt: skip
+        path = Path("/proc", name)
+        if path.exists() and f"/proc/{name}" not in hidden:
+            assert (path.stat().st_uid, path.stat().st_mode & 0o077) == (0, 0), name
+
+
+def test_a_source_that_became_a_fifo_is_refused_and_not_waited_for(
+    rootfs: Path, descriptors: Descriptors, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"")
+    plan = planned(rootfs, "true", files=(File(target="/in", source=str(source)),))
+    source.unlink()
+    os.mkfifo(source)
+    with pytest.raises(UsageError, match=r"'/in': source .* is no regular file any more"):
+        built(plan, descriptors)
+
+
 def test_only_the_image_and_the_scratch_file_system_are_mounted_unasked(
     rootfs: Path, descriptors: Descriptors
 ) -> None:

@@ -16,6 +16,7 @@ from wherry.engines.local.settings import LocalSettings
 from wherry.errors import EngineError, EngineUnavailable, ImageNotFound, Unsupported, UsageError
 from wherry.images.model import ImageConfig
 from wherry.images.rootfs_import import import_rootfs
+from wherry.models import Mount
 
 EMPTY_TAR = bytes(10240)
 
@@ -61,10 +62,23 @@ async def test_a_plan_is_made_once_for_a_definition_and_again_for_a_new_image(
     function = function_of("true", image="small")
     first = await engine._plan(function)
     assert await engine._plan(function) is first
-    assert await engine._plan(replace(function)) is not first
+    assert await engine._plan(replace(function)) is first
+    assert await engine._plan(replace(function, user="7")) is not first
+    assert await engine._plan(replace(function, env={"A": "1"})) is not first
     tar = changed(EMPTY_TAR, add={"bin": 0o755, "new": 0o755})
     import_rootfs(engine.store, io.BytesIO(tar), reference="small")
     assert (await engine._plan(function)).image.id != first.image.id
+    await engine.aclose()
+
+
+async def test_equal_functions_do_not_share_a_plan_that_looks_at_this_machine(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    mounts = (Mount(source=str(tmp_path), target="/in"),)
+    function = function_of("true", image="small", mounts=mounts)
+    first = await engine._plan(function)
+    assert await engine._plan(function) is first
+    assert await engine._plan(replace(function)) is not first
     await engine.aclose()
 
 

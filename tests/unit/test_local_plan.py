@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,27 @@ def test_a_working_directory_is_made_in_the_innermost_mount_only_if_that_is_a_tm
     for workdir, made in cases.items():
         result = planned(rootfs, "true", mounts=(tmpfs, bind), workdir=workdir)
         assert result.mounted_directories == made, workdir
+
+
+@pytest.mark.parametrize("name", ["hosts", "hostname"])
+def test_an_image_whose_name_file_cannot_be_written_is_refused_and_not_waited_for(
+    rootfs: Path, name: str
+) -> None:
+    os.mkfifo(rootfs / "odd")
+    (rootfs / "etc").mkdir(exist_ok=True)
+    (rootfs / "etc" / name).symlink_to("/odd")
+    with pytest.raises(ImageError, match="no regular file at '/odd'"):
+        planned(rootfs, "true")
+    file = File(target=f"/etc/{name}", data=b"")
+    with pytest.raises(UsageError, match="'/odd': what the image has there is no regular"):
+        planned(rootfs, "true", files=(file,))
+    mount = Mount(target=f"/etc/{name}", source="/dev/null")
+    planned(rootfs, "true", mounts=(mount,))
+
+
+def test_name_servers_are_written_only_where_there_is_a_network(rootfs: Path) -> None:
+    (rootfs / "etc").mkdir(exist_ok=True)
+    os.mkfifo(rootfs / "etc" / "resolv.conf")
+    planned(rootfs, "true")
+    with pytest.raises(ImageError, match=r"no regular file at '/etc/resolv.conf'"):
+        planned(rootfs, "true", network="host")

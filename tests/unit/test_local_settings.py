@@ -59,3 +59,15 @@ def test_the_sandbox_user_is_nobody_on_this_machine() -> None:
 
     assert SANDBOX_ID not in {account.pw_uid for account in pwd.getpwall()}
     assert SANDBOX_ID > 65534 * 1024
+
+
+def test_sandboxes_are_never_root_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    for sandbox in ((0, 0), (SANDBOX_ID, 0), (0, SANDBOX_ID)):
+        with pytest.raises(EngineUnavailable, match="makes sandboxes root on this machine"):
+            LocalSettings(data=Path("/x"), sandbox=sandbox).check_sandbox()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    LocalSettings(data=Path("/x")).check_sandbox()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    LocalSettings(data=Path("/x"), sandbox=(SANDBOX_ID, SANDBOX_ID)).check_sandbox()
+    with pytest.raises(EngineUnavailable, match="sandbox = None makes sandboxes root"):
+        LocalSettings(data=Path("/x")).check_sandbox()

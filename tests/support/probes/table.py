@@ -285,7 +285,7 @@ _IMAGES = (
             "read inside the image only, without blocking"),
     _attack("Images", "setup-blocks", attack_images.setup_blocks,
             "/etc/hosts is a fifo, on which the set-up waits",
-            "takes nothing but its own call's time; a timeout ends it", root="open", user="open"),
+            "refused: only regular files are written to"),
 )  # fmt: skip
 
 _BINDS = (

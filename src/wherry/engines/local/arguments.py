@@ -7,6 +7,7 @@ every user of the host, an environment must not be.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,7 +26,8 @@ _MASKED_FILES = ("kcore", "keys", "key-users", "interrupts", "timer_list", "late
                  "sched_debug", "sysrq-trigger", "kmsg")  # fmt: skip
 _MASKED_DIRECTORIES = ("acpi", "asound", "scsi")
 """What Docker hides of /proc, by default, of what this kernel has."""
-
+_BUT_ROOTS = 0o077
+"""Permissions of anybody but a file's owner."""
 
 _PAGES_OF_A_FILE = 1 << 16
 """Bytes that a file may take on a tmpfs beyond its own, where pages are large."""
@@ -122,13 +124,25 @@ def _masks(proc: str) -> Sequence[str]:
     started it still holds a descriptor of the host's /proc, of which ``..`` is the host's root.
     """
     words = _empty_directory(f"{proc}/1")
-    for name in _MASKED_FILES:
-        if Path("/proc", name).exists():
-            words += ["--ro-bind", "/dev/null", f"{proc}/{name}"]
-    for name in _MASKED_DIRECTORIES:
-        if Path("/proc", name).exists():
-            words += _empty_directory(f"{proc}/{name}")
+    for name in filter(_is_open_to_others, _MASKED_FILES):
+        words += ["--ro-bind", "/dev/null", f"{proc}/{name}"]
+    for name in filter(_is_open_to_others, _MASKED_DIRECTORIES):
+        words += _empty_directory(f"{proc}/{name}")
     return words
+
+
+def _is_open_to_others(name: str) -> bool:
+    """Whether there is such a name in /proc, and somebody else than root may use it.
+
+    A sandbox is never root on the host (the engine refuses that), nor has it a capability over
+    what root owns there: what
+    the kernel keeps for root alone (kcore, kmsg, timer_list, sysrq-trigger) needs no mask.
+    """
+    try:
+        found = Path("/proc", name).stat()
+    except OSError:
+        return False
+    return found.st_uid != 0 or bool(found.st_mode & _BUT_ROOTS)
 
 
 def _empty_directory(path: str) -> list[str]:
@@ -218,8 +232,12 @@ def _files(plan: Plan, give: Callable[[int], str]) -> list[str]:
 
 def _opened(path: str, source: str) -> int:
     try:
-        return pipes.from_file(source)
+        fd = pipes.from_file(source)
     except OSError as error:
         raise UsageError(
             f"file {path!r}: source {source!r} cannot be read: {error.strerror}"
         ) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UsageError(f"file {path!r}: source {source!r} is no regular file any more")
+    return fd

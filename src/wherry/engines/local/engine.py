@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +46,13 @@ class _Planned:
     plan: Plan
 
 
+def _key(function: Function) -> Hashable:
+    """Tell functions apart: equal ones share a plan, unless it looks at files of this machine."""
+    if function.mounts or function.files or function.secrets or function.collect:
+        return id(function)
+    return function.name, function.image, function.command, tuple(function.env.items())
+
+
 class LocalEngine:
     """Implements :class:`wherry.engines.base.Engine` on this machine."""
 
@@ -58,7 +65,7 @@ class LocalEngine:
         """``progress`` shows the pull of the image it is given the name of."""
         self.settings = settings
         self._progress = progress
-        self._plans: OrderedDict[int, _Planned] = OrderedDict()
+        self._plans: OrderedDict[Hashable, _Planned] = OrderedDict()
         self._leases: dict[str, Lease] = {}
         self._running: set[LocalContainer] = set()
         self._endings = Endings()
@@ -251,15 +258,16 @@ class LocalEngine:
             raise EngineError("the local engine is closed")
         await self._started_up()
         image = await self._image(function)
-        known = self._plans.get(id(function))
-        if known and known.plan.image.id == image.id and known.function is function:
-            self._plans.move_to_end(id(function))
+        key = _key(function)
+        known = self._plans.get(key)
+        if known and known.plan.image.id == image.id and known.function == function:
+            self._plans.move_to_end(key)
             return known.plan
         if image.id not in self._leases:
             self._leases[image.id] = self.store.lease(image)
         made = await asyncio.to_thread(plan.make, function, image)
         self._check_limits(function)
-        self._plans[id(function)] = _Planned(function, made)
+        self._plans[key] = _Planned(function, made)
         if len(self._plans) > _PLANS:
             self._plans.popitem(last=False)
         return made

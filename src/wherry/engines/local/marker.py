@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from wherry.engines.local import pipes
+
 _PREFIX = "wherry-sandbox "
 _PROC = Path("/proc")
 _KERNEL_THREAD = 0x00200000
@@ -131,7 +133,7 @@ def start_time(pid: int) -> int | None:
 def _stat(pid: int) -> list[bytes] | None:
     """Return the fields of proc(5)'s ``stat`` from the third on; None when it has ended."""
     try:
-        stat = (_PROC / str(pid) / "stat").read_bytes()
+        stat = pipes.read_file(f"{_PROC}/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()
@@ -151,7 +153,7 @@ def _command_line(pid: int) -> bytes:
     """Read it again while it is empty: for some microseconds of its execve, any program's is."""
     for _ in range(_EXECVE_PATIENCE):
         try:
-            if line := (_PROC / str(pid) / "cmdline").read_bytes():
+            if line := pipes.read_file(f"{_PROC}/{pid}/cmdline"):
                 return line
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return b""
@@ -189,7 +191,7 @@ def _is_outside_or_init(pid: int) -> bool:
     It has two pids (proc(5), ``NSpid``): one here, and one inside, where 1 is the sandbox's own.
     """
     try:
-        status = (_PROC / str(pid) / "status").read_bytes()
+        status = pipes.read_file(f"{_PROC}/{pid}/status")
     except (FileNotFoundError, ProcessLookupError):
         return False
     pids = status.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()

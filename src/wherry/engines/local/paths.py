@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISREG
 
 from wherry.errors import ImageError, UsageError
 
@@ -51,6 +51,12 @@ def resolve_inside(rootfs: Path, path: str) -> str:
 def exists_inside(rootfs: Path, path: str) -> bool:
     """Return whether a process chrooted in `rootfs` would find something at `path`."""
     return _mode(rootfs, path) is not None
+
+
+def is_file_inside(rootfs: Path, path: str) -> bool:
+    """Return whether a process chrooted in `rootfs` would find a regular file at `path`."""
+    mode = _mode(rootfs, path)
+    return mode is not None and S_ISREG(mode)
 
 
 def is_dir_inside(rootfs: Path, path: str) -> bool:

@@ -6,8 +6,8 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wherry.engines.local.paths import exists_inside, is_dir_inside
-from wherry.errors import UsageError
+from wherry.engines.local.paths import exists_inside, is_dir_inside, is_file_inside
+from wherry.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from wherry.models import Mount
@@ -38,10 +38,26 @@ def check_mount(mount: Mount, *, target: str, root: Path) -> None:
 
 
 def check_file(target: str, root: Path) -> None:
-    """Raise :class:`UsageError` where no file can be: on a directory, or below a file."""
+    """Raise :class:`UsageError` where no file can be: on a directory, a fifo, or below a file."""
     check_parents("file", target, root=root)
     if is_dir_inside(root, target):
         raise UsageError(f"file {target!r}: the image has a directory there")
+    if not _can_be_written(target, root):
+        raise UsageError(f"file {target!r}: what the image has there is no regular file")
+
+
+def check_name_file(target: str, root: Path) -> None:
+    """Raise :class:`ImageError` where a resolver's file, such as /etc/hosts, cannot be written."""
+    if not _can_be_written(target, root):
+        raise ImageError(
+            f"the image has no regular file at {target!r}, where the container's own name or name "
+            "servers are written; remove it from the image, or give a file or a mount there"
+        )
+
+
+def _can_be_written(target: str, root: Path) -> bool:
+    """Whether there is a regular file or nothing: to open a fifo waits for a reader for ever."""
+    return is_file_inside(root, target) or not exists_inside(root, target)
 
 
 def check_parents(field: str, target: str, *, root: Path) -> None:

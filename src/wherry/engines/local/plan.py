@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from wherry.engines.local.identity import Identity, resolve_user
 from wherry.engines.local.paths import exists_inside, is_below, resolve_inside
-from wherry.engines.local.placing import check_file, check_hostname, check_mount
+from wherry.engines.local.placing import check_file, check_hostname, check_mount, check_name_file
 from wherry.errors import ImageError, UsageError
 from wherry.models import Collect, File, Function, Invocation, Mount, Secret
 
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SECRETS = "/run/secrets"
 _MANY_WORDS = 6000
+_NAMES = {
+    "hosts": "/etc/hosts",
+    "resolv_conf": "/etc/resolv.conf",
+    "hostname_file": "/etc/hostname",
+}
 _OURS = ("/proc", "/dev", "/sys", SECRETS)
 
 
@@ -134,6 +139,12 @@ def make(function: Function, image: Image) -> Plan:
     secrets = resolve_inside(root, SECRETS)
     writable = _writable(root) if function.read_only else ()
     _check_places(proc, dev, [*directories, secrets, *(path for _, path in writable)])
+    names = {name: resolve_inside(root, path) for name, path in _NAMES.items()}
+    files = tuple(_files(function, root, binds))
+    for name, path in names.items():
+        unwritten = name == "resolv_conf" and function.network == "none"
+        if not unwritten and not any(is_below(path, at.path) for at in (*binds, *files)):
+            check_name_file(path, root)
     return Plan(
         function=function,
         image=image,
@@ -142,14 +153,12 @@ def make(function: Function, image: Image) -> Plan:
         proc=proc,
         dev=dev,
         secrets=secrets,
-        hosts=resolve_inside(root, "/etc/hosts"),
-        resolv_conf=resolve_inside(root, "/etc/resolv.conf"),
-        hostname_file=resolve_inside(root, "/etc/hostname"),
+        **names,
         writable=writable,
         directories=tuple(path for path in directories if not exists_inside(root, path)),
         mounted_directories=_in_tmpfs(resolve_inside(root, workdir), binds),
         mounts=binds,
-        files=tuple(_files(function, root, binds)),
+        files=files,
         collect=tuple(_collected(function, root, binds)),
     )
 

@@ -178,6 +178,8 @@ class Sandbox:
         if self._rest_is_gone:
             return
         for pid in self._rest():
+            if marker.start_time(pid) is None:
+                continue  # it has ended
             with self._held(pid) as fd:
                 if fd is None:
                     continue

@@ -48,6 +48,15 @@ class LocalSettings:
         """An empty directory, on which every sandbox mounts a file system only it sees."""
         return self.data / "scratch"
 
+    def check_sandbox(self) -> None:
+        """Raise :class:`EngineUnavailable` when sandboxes would be root on the host."""
+        uid, gid = self.sandbox or (os.geteuid(), None)
+        if 0 in (uid, gid):
+            raise EngineUnavailable(
+                f"settings.sandbox = {self.sandbox!r} makes sandboxes root on this machine; give "
+                f"them an unprivileged uid and gid, such as {(SANDBOX_ID, SANDBOX_ID)}"
+            )
+
     def make_directories(self) -> None:
         """Make what is missing; as root, enterable by the sandbox user and no other."""
         try:

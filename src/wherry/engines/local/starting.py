@@ -90,6 +90,7 @@ async def start_sandbox(
     place: Place, plan: Plan, *, invocation: Invocation, mark: str, entry: Entry
 ) -> Started:
     """Start the sandbox of one call; what fails here leaves nothing behind."""
+    place.settings.check_sandbox()
     group = _group(place, plan, invocation)
     try:
         started = _spawn(_Order(place, plan, invocation, mark, entry, group))
