@@ -51,6 +51,7 @@ class FileSource:
         self._variable = variable
         self._seen: dict[Path, tuple[tuple[Path, ...], Stamp]] = {}
         self._problems: dict[Path, str] = {}
+        self._is_alone = False
 
     @property
     def problems(self) -> Mapping[Path, str]:
@@ -59,7 +60,8 @@ class FileSource:
 
     async def apply(self) -> None:
         """Apply what changed since the last time. Raises nothing for mistakes in files."""
-        await self._remove_strangers()
+        if not self._is_alone:
+            self._is_alone = not await self._remove_strangers()
         for path in self._paths:
             seen = self._seen.get(path)
             if seen is None or path in self._problems or _stamp(seen[0]) != seen[1]:
@@ -131,9 +133,9 @@ class FileSource:
                 if each.source == source and each.qualified not in names]  # fmt: skip
         return await self._remove(gone)
 
-    async def _remove_strangers(self) -> None:
+    async def _remove_strangers(self) -> list[str]:
         ours = {API, *map(str, self._paths)}
-        await self._remove([each for each in self._store.list() if each.source not in ours])
+        return await self._remove([each for each in self._store.list() if each.source not in ours])
 
     async def _remove(self, functions: list[Deployed]) -> list[str]:
         wrong = []

@@ -15,6 +15,7 @@ from wherry.client import AsyncClient
 from wherry.functions.reload import FileSource
 from wherry.functions.store import FunctionStore
 from wherry.server.ownership import Ownership
+from wherry.service.keeping import Keeping
 from wherry.service.service import FunctionService
 from wherry.triggers.cgi.handler import Cgi
 from wherry.triggers.http.app import gateway
@@ -22,6 +23,7 @@ from wherry.triggers.http.auth import Auth, AuthOptions
 from wherry.triggers.http.metrics import Metrics
 from wherry.triggers.http.parts import GatewayOptions, Parts
 from wherry.triggers.http.passwords import BasicUser, own_basic_user, read_basic_user
+from wherry.triggers.http.proxying import Proxy
 from wherry.triggers.http.tokens import TokenStore
 
 if TYPE_CHECKING:
@@ -64,6 +66,9 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
             max_timeout=options.max_timeout,
             observers=(metrics, calls.recorder, logs),
             idle=options.idle,
+            keeping=Keeping(
+                client, options.data_dir / "doors", idle=options.idle, wrote=logs.wrote
+            ),
         )
         stack.push_async_callback(service.aclose)
         metrics.watch(service)
@@ -83,11 +88,12 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         )
         functions.watch(_Forgetting(logs).changed)
         service.wake()
-        files = FileSource(functions, options.files) if options.files else None
-        if files is not None:
-            await files.apply()
-        app = gateway(parts, modes={"cgi": Cgi(parts)})
-        yield Assembled(app=app, parts=parts, workers=workers, files=files)
+        files = FileSource(functions, options.files)
+        await files.apply()  # without any files it removes what those of another time declared
+        app = gateway(parts, modes={"cgi": Cgi(parts), "http": Proxy(parts)})
+        yield Assembled(
+            app=app, parts=parts, workers=workers, files=files if options.files else None
+        )
 
 
 class _Forgetting:
