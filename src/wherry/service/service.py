@@ -185,9 +185,9 @@ class FunctionService:
     def wake(self) -> None:
         """Make ready what was asked for explicitly: after a start, the rest begins at none."""
         for deployed in self.functions.list():
-            if not is_server(deployed):
+            if is_program(deployed):
                 self._readiness.restored(deployed)
-            elif self._keeping is not None:
+            elif self._keeping is not None and is_server(deployed):
                 self._keeping.restored(deployed)
 
     async def aclose(self) -> None:
@@ -198,7 +198,8 @@ class FunctionService:
 
     def _changed(self, qualified: str, deployed: Deployed | None) -> None:
         server = deployed if deployed is not None and is_server(deployed) else None
-        self._readiness.changed(qualified, None if server is not None else deployed)
+        program = deployed if deployed is not None and is_program(deployed) else None
+        self._readiness.changed(qualified, program)
         if self._keeping is not None:
             self._keeping.changed(qualified, server)
 
@@ -285,6 +286,11 @@ class FunctionService:
             yield
         finally:
             self._ids.discard(call.id)
+
+
+def is_program(deployed: Deployed) -> bool:
+    """Whether each call has a container of its own, which could be ready before it."""
+    return not is_server(deployed) and not deployed.deployment.pipe
 
 
 def is_server(deployed: Deployed) -> bool:

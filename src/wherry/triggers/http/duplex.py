@@ -177,7 +177,9 @@ class Duplex:
                 return
 
     def _leave(self) -> None:
-        if not self.complete and not self._left and self._task is not None:
+        if self.complete or self._left or self._task is None:
+            return
+        if self._task.cancelling() == self._cancelling:  # else it is ended by somebody else
             self._left = True
             self._task.cancel()
 
