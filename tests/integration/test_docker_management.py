@@ -50,6 +50,7 @@ async def test_containers_are_listed_by_label_and_inspected(engine: DockerEngine
         assert (await manage.inspect(container.name)).exit_code == 137
         assert await manage.list(labels={"mine": "1"}) == []
         assert len(await manage.list(stopped=True, labels={"mine": "1"})) == 1
+    await engine.settled()
     with pytest.raises(Refused) as caught:
         await manage.inspect(container.name)
     assert caught.value.status == 404

@@ -39,12 +39,15 @@ def docker_harness(
 
 def harness_of(engine: DockerEngine, daemon: Dockerd, transport: str) -> Harness:
     async def leftovers() -> list[str]:
+        """What is left when the engine has done what callers do not wait for."""
+        await engine.settled()
         left = [f"container {name}" for name in await asyncio.to_thread(ids_of, daemon)]
         volumes = await asyncio.to_thread(daemon.request, "GET", "/volumes")
         left += [f"volume {found['Name']}" for found in json.loads(volumes)["Volumes"] or ()]
         return left
 
     async def ids() -> set[str]:
+        await engine.settled()
         return await asyncio.to_thread(ids_of, daemon)
 
     async def cut(container: Container) -> None:

@@ -35,6 +35,7 @@ async def docker_ready_harness(request: pytest.FixtureRequest) -> AsyncIterator[
 
         async def ids() -> set[str]:
             """A ready container is named after its call; its labels are older than that."""
+            await harness.ids()
             return await asyncio.to_thread(_names, daemon)
 
         yield replace(

@@ -1,10 +1,11 @@
-"""A process that waits, under a command line of the test's choice."""
+"""Waiting for what another process does soon, and processes that wait."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -22,3 +23,12 @@ def waiting_process(name: str, *words: str) -> Iterator[int]:
         os.close(write)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def wait_until(true: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    """Wait for what another process does soon; raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds:.0f} s")
+        time.sleep(0.002)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hatch_build import FLAGS
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.support.require import missing, require
@@ -19,7 +20,6 @@ from tests.support.require import missing, require
 from wherry.engines.gate import GATE, call_frame
 
 SOURCE = GATE.with_suffix(".c")
-FLAGS = ["-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
 SANITIZED = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 PATIENCE = 10_000
 """Milliseconds until a gate counts as one that hangs."""

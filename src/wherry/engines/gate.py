@@ -1,4 +1,4 @@
-"""The gate: a static program that waits in a ready container, and becomes what is called.
+"""The gate: a static program that waits in a ready container, and executes what is called.
 
 It is compiled when wherry is installed, where a C compiler is found. The protocol is described
 in ``gate.c``.
@@ -24,11 +24,16 @@ def has_gate() -> bool:
 
 
 def call_frame(
-    argv: Sequence[str], env: Mapping[str, str], *, has_stdin: bool | None = None
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    has_stdin: bool = True,
+    secret: bytes | None = None,
 ) -> bytes:
     """Return a call as the gate reads it; raises UsageError when it is larger than it takes.
 
-    ``has_stdin`` is for a gate that reads its call from stdin: whether input follows.
+    ``secret`` is for a gate that is an init and reads its call from stdin: 16 bytes, by which
+    its last words are known. ``has_stdin`` tells that one whether input follows.
     """
     words = [*argv, *(f"{name}={value}" for name, value in env.items())]
     body = b"".join(os.fsencode(word) + b"\0" for word in words)
@@ -37,7 +42,7 @@ def call_frame(
             f"arguments and environment are {len(body)} bytes in {len(words)} words; "
             f"at most {_MOST} bytes in {_WORDS} words can be passed"
         )
-    counts = [len(argv), len(env)]
-    if has_stdin is not None:
-        counts.append(not has_stdin)
-    return struct.pack(f"<{len(counts) + 1}I", len(body) + 4 * len(counts), *counts) + body
+    head = struct.pack("<2I", len(argv), len(env))
+    if secret is not None:
+        head += struct.pack("<I16s", not has_stdin, secret)
+    return struct.pack("<I", len(head) + len(body)) + head + body

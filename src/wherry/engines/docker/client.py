@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from wherry.engines.docker.connection import Connection, Head, Request
 from wherry.engines.docker.dial import Dialer
-from wherry.engines.docker.failures import Refused, failing, unreachable
+from wherry.engines.docker.failures import TRANSPORT_ERRORS, Refused, failing, unreachable
 from wherry.errors import EngineError, EngineUnavailable
 
 if TYPE_CHECKING:
@@ -204,6 +204,22 @@ class DockerClient:
         with unreachable(self.address):
             return Connection(await self._dialer.dial())
 
+    async def warm(self, number: int) -> None:
+        """Have as many connections idle, as far as they can be had: who needs one says why not."""
+        missing = min(number, _IDLE_CONNECTIONS) - len(self._idle)
+        await asyncio.gather(*(self._warm() for _ in range(missing)))
+
+    async def _warm(self) -> None:
+        try:
+            connection = Connection(await self._dialer.dial())
+        except TRANSPORT_ERRORS:
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        if self._keeps:
+            self._idle.append(connection)
+        else:
+            self._drop(connection)
+
     def release(self, connection: Connection) -> None:
         """Keep a connection for the next request when its exchange is complete, else drop it."""
         has_room = self._keeps and len(self._idle) < _IDLE_CONNECTIONS
@@ -229,7 +245,7 @@ class DockerClient:
 def _may_repeat(request: Request, used: Connection, error: EngineError) -> bool:
     """Whether an engine may just have closed an idle connection under our hands."""
     was_cut = not isinstance(error.__cause__, TimeoutError)
-    return was_cut and used.exchanges > 0 and request.method in _REPEATABLE
+    return was_cut and used.idle_since > 0 and request.method in _REPEATABLE
 
 
 def _plain(value: str | int | bool | None) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from wherry.errors import ProgramNotExecutable, ProgramNotFound, StartError
 
 _INIT_BEGINNING = b"[FATAL tini ("
-_GATE_BEGINNING = b"[wherry gate] "
 _LONGEST = 8192
 _INIT = re.compile(
     rb"\[FATAL tini \(\d+\)\] exec (?P<program>.*) failed: (?P<why>[^:\n]*)\n\Z", re.DOTALL
 )
-_GATE = re.compile(rb"\[wherry gate\] errno (?P<number>\d{3})\n\Z")
 _RUNTIME = re.compile(r'exec: "(?P<program>.*?)":.*: (?P<why>[^:]*?)(: unknown)?$', re.DOTALL)
 _NOT_FOUND = ("executable file not found", "no such file or directory")
 _NOT_EXECUTABLE = ("permission denied", "exec format error", "is a directory")
@@ -25,12 +22,10 @@ class Complaint:
 
     The container's init (``HostConfig.Init``) executes the program, so the engine has started
     the container by the time it is known that there is none. The init says so on stderr, as the
-    only thing that is ever said there, and exits with 127, 126 or 1. In a ready container it is
-    the gate that executes the program, and says so.
+    only thing that is ever said there, and exits with 127, 126 or 1.
     """
 
-    def __init__(self, *, of_gate: bool = False) -> None:
-        self._beginning = _GATE_BEGINNING if of_gate else _INIT_BEGINNING
+    def __init__(self) -> None:
         self._held = b""
         self._decided = False
 
@@ -39,8 +34,8 @@ class Complaint:
         if self._decided:
             return data
         self._held += data
-        start = self._held[: len(self._beginning)]
-        if len(self._held) < _LONGEST and self._beginning.startswith(start):
+        start = self._held[: len(_INIT_BEGINNING)]
+        if len(self._held) < _LONGEST and _INIT_BEGINNING.startswith(start):
             return b""
         return self.release()
 
@@ -54,27 +49,26 @@ class Complaint:
         """Return why the program could not be started, None when it could."""
         if code not in _FAILED_TO_START:
             return None
-        if match := _GATE.match(self._held):
-            return _error(program, os.strerror(int(match["number"])))
         match = _INIT.match(self._held)
         if match is None:
             return None
         if match["program"].decode(errors="replace") != program:
             return None
-        return _error(program, match["why"].decode(errors="replace"))
+        return not_executed(program, match["why"].decode(errors="replace"))
 
 
 def start_error(reason: str) -> StartError | None:
     """Read the engine's refusal to start a container; None when it is not about the program."""
     match = _RUNTIME.search(reason)
     if match is not None and any(words in reason for words in (*_NOT_FOUND, *_NOT_EXECUTABLE)):
-        return _error(match["program"], match["why"])
+        return not_executed(match["program"], match["why"])
     if "unable to find user" in reason or "unable to find group" in reason:
         return StartError(f"the container cannot be started: {reason}")
     return None
 
 
-def _error(program: str, why: str) -> StartError:
+def not_executed(program: str, why: str) -> StartError:
+    """Make the error for a program that could not be executed, of the words of who tried."""
     if any(words in why.lower() for words in _NOT_FOUND):
         return ProgramNotFound(
             f"the image has no program {program!r}, or what it names to run it with"

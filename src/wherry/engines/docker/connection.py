@@ -57,9 +57,8 @@ class Connection:
     def __init__(self, duplex: Duplex) -> None:
         self._duplex = duplex
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
-        self.exchanges = 0
-        """How many have been completed."""
         self.idle_since = 0.0
+        """When it began to wait for its next exchange; 0 when it never has."""
 
     async def exchange(self, request: Request) -> Head:
         """Send a request and return the head of its response."""
@@ -138,7 +137,6 @@ class Connection:
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
-        self.exchanges += 1
         self.idle_since = asyncio.get_running_loop().time()
         return not self._duplex.is_stale()
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal as signals
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from wherry.engines.docker.complaint import Complaint
+from wherry.engines.docker.complaint import Complaint, not_executed
 from wherry.engines.docker.failures import TRANSPORT_ERRORS, Refused, describe, failing
 from wherry.engines.docker.frames import Frames
+from wherry.engines.docker.lastwords import LastWords, without
 from wherry.engines.feeding import Feeder
 from wherry.errors import EngineError
 from wherry.models import CHUNK, Exit, Output, exit_from_code
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient, Response
     from wherry.engines.docker.connection import Connection
     from wherry.engines.docker.duplex import Duplex
+    from wherry.engines.docker.lastwords import Ending
 
 _SIGKILLED = 128 + signals.SIGKILL
 _OUTPUT_AFTER_EXIT = 30.0
@@ -31,6 +34,8 @@ _NOT_RUNNING = "can only kill running containers"  # Podman's words, with status
 _DRAINED = 64 * 1024 * 1024
 _PACE_BYTES = 1024 * 1024
 _PACE_SECONDS = 0.01
+_HELD_SECONDS = 0.05
+"""How long output that may be the gate's last words waits for the rest of them."""
 
 
 class DockerContainer:
@@ -42,13 +47,17 @@ class DockerContainer:
         client: DockerClient,
         *,
         name: str,
+        path: str,
         output: tuple[Duplex, bytes],
         stdin: Duplex | None,
         waiting: Response,
     ) -> None:
         self.id = id
         self.name = name
+        self._path = path
         self.finished = False
+        self.has_ended_early = False
+        """Whether its end is known before the engine knows it."""
         self._client = client
         self._output, self._carried = output
         self._stdin = stdin
@@ -57,8 +66,10 @@ class DockerContainer:
         self._wait.add_done_callback(self._watch_output)
         self._frames = Frames()
         self._complaint = Complaint()
-        self._program: str | None = None
-        """What the gate was told to run, when it was."""
+        self._program = ""
+        self._words: LastWords | None = None
+        """What the gate says in the end, when it was told to run the program."""
+        self._started = asyncio.Event()
         self._wrote = False
         self._feeder: Feeder | None = None
         self._failure: EngineError | None = None
@@ -67,6 +78,8 @@ class DockerContainer:
         self._events: deque[Event] = deque()
         """What one read of 64 KiB held; after a kill, what was still on its way."""
         self._reading = asyncio.Lock()
+        self._ahead: asyncio.Task[bytes] | None = None
+        """A read under way that nobody waits for now."""
 
     # ---- events --------------------------------------------------------------------------
 
@@ -83,33 +96,65 @@ class DockerContainer:
     async def _receive(self) -> None:
         """Add to the events: what was written, or the end."""
         async with self._reading:
+            if self._events or self.finished:
+                return
             try:
-                if self._events or self.finished or await self._pull():
-                    return
+                more = self._ending is None and await self._pull()
+                ending = self._ending
             except EngineError:
                 self._raise_failure()
                 raise
+            if more and ending is None:
+                return
             self._raise_failure()
             self._frames.finish()
-            ended = await self._exit()
+            if ending is None:
+                ended = await self._exit()
+            elif ending.kind == "errno":
+                raise not_executed(self._program, os.strerror(ending.value))
+            else:
+                ended = exit_from_code(ending.value)
+                self.has_ended_early = True
             if held := self._complaint.release():
                 self._events.append(Output("stderr", held))
             self._events.append(ended)
             self.finished = True
 
+    @property
+    def _ending(self) -> Ending | None:
+        return None if self._words is None else self._words.ending
+
     async def _pull(self) -> bool:
         """Read once; False at the end of the output."""
-        data = await self._read()
-        outputs = (self._keep(output) for output in self._frames.feed(data))
-        self._events.extend(output for output in outputs if output)
+        data = await self._read_or_release()
+        if data is None:
+            return True
+        outputs = without(self._words, self._frames.feed(data))
+        self._events.extend(kept for output in outputs if (kept := self._keep(output)))
         return bool(data)
 
     def _keep(self, output: Output) -> Output | None:
+        if self._words is not None:
+            return output
         if output.stream == "stdout":
             self._wrote = True
             return output
         kept = self._complaint.hold(output.data)
         return Output("stderr", kept) if kept else None
+
+    async def _read_or_release(self) -> bytes | None:
+        """Read; None when nothing came, and what was held for it was given on instead."""
+        held = self._words is not None and self._words.holds
+        if self._ahead is None and not held:
+            return await self._read()
+        ahead = self._ahead = self._ahead or asyncio.create_task(self._read())
+        await asyncio.wait([ahead], timeout=_HELD_SECONDS if held else None)
+        if not ahead.done():
+            assert self._words
+            self._events.extend(self._words.release())
+            return None
+        self._ahead = None
+        return ahead.result()
 
     async def _read(self) -> bytes:
         if self._carried:
@@ -133,14 +178,24 @@ class DockerContainer:
         code = await self._wait
         self._raise_failure()
         known = await self._inspect()
-        program = known["Path"] if self._program is None else self._program
-        if not self._wrote and (error := self._complaint.error(code, program=program)):
-            raise error
+        self._check_start(code, known)
         if code - 128 in self._sent:
             return Exit(code, "killed")
         if code == _SIGKILLED and known["State"].get("OOMKilled"):
             return Exit(code, "oom")
         return exit_from_code(code)
+
+    def _check_start(self, code: int, known: dict[str, Any]) -> None:
+        """Raise what the init complained of; a gate's code below 128 never comes alone."""
+        if self._words is not None:
+            if code < 128:
+                raise EngineError(
+                    f"engine {self._address}: the output of container {self.id} was cut: "
+                    f"its end is missing, although it ended with exit code {code}"
+                )
+            self._events.extend(self._words.release())
+        elif not self._wrote and (error := self._complaint.error(code, program=known["Path"])):
+            raise error
 
     async def _inspect(self) -> dict[str, Any]:
         """Ask on the connection that told the exit code.
@@ -151,8 +206,7 @@ class DockerContainer:
         connection, self._waiting = self._waiting, None
         if connection is None or not connection.renew():
             raise EngineError(f"engine {self._address}: its connection was cut at the very end")
-        path = f"/containers/{self.name}/json"
-        answer = await self._client.call("GET", path, connection=connection)
+        answer = await self._client.call("GET", f"{self._path}/json", connection=connection)
         known: dict[str, Any] = answer
         return known
 
@@ -211,9 +265,9 @@ class DockerContainer:
         """Wait until it has ended, or will not be heard of any more."""
         await asyncio.wait([self._wait])
 
-    async def call(self, frame: bytes, *, program: str) -> None:
-        """Tell the gate that waits on stdin what to become."""
-        self._program, self._complaint = program, Complaint(of_gate=True)
+    async def call(self, frame: bytes, *, program: str, secret: bytes) -> None:
+        """Tell the gate that waits on stdin what to run; ``secret`` is part of the frame."""
+        self._program, self._words = program, LastWords(secret)
         if not await self._write(frame):
             raise self._failure or EngineError(
                 f"engine {self._address}: the container that was ready for call {self.id} "
@@ -223,7 +277,7 @@ class DockerContainer:
     # ---- stdin and signals ---------------------------------------------------------------
 
     def feed(self, source: Stdin) -> None:
-        """Start to feed the program from its source."""
+        """Start to feed the program from its source; it may take what comes when it starts."""
         if self._stdin is None:
             return
         self._feeder = Feeder(
@@ -255,7 +309,12 @@ class DockerContainer:
         with contextlib.suppress(*TRANSPORT_ERRORS):
             await self._stdin.end()
 
+    def begun(self) -> None:
+        """Note that the program was started: until then, nothing can be killed."""
+        self._started.set()
+
     async def _source_failed(self) -> None:
+        await self._started.wait()
         try:
             await self.kill()
         except EngineError as error:
@@ -279,9 +338,9 @@ class DockerContainer:
             await asyncio.wait([draining])
 
     async def _signal(self, signal: int) -> None:
-        path = f"/containers/{self.name}/kill"
+        query = {"signal": int(signal)}
         try:
-            await self._client.call("POST", path, query={"signal": int(signal)})
+            await self._client.call("POST", f"{self._path}/kill", query=query)
         except Refused as error:
             has_exited = error.status in (404, 409) or _NOT_RUNNING in error.reason
             if not has_exited:
@@ -308,6 +367,9 @@ class DockerContainer:
         for connection in connections:
             connection.close()
         self._wait.cancel()
+        if self._ahead is not None:
+            self._ahead.cancel()
+            await asyncio.gather(self._ahead, return_exceptions=True)
         try:
             if self._feeder is not None:
                 await self._feeder.stop()

@@ -14,12 +14,14 @@ from wherry.engines.docker.archive import unpack
 from wherry.engines.docker.call import Call
 from wherry.engines.docker.client import DockerClient
 from wherry.engines.docker.context import address_from_environment
+from wherry.engines.docker.errands import Errands
 from wherry.engines.docker.failures import Refused, failing
 from wherry.engines.docker.images import PullProgress, pull
 from wherry.engines.docker.management import Management
 from wherry.engines.docker.options import Profile, check
-from wherry.engines.docker.ready import DockerSlot, Preparation, waiting_invocation
+from wherry.engines.docker.ready import DockerSlot, Preparation, tell, waiting_invocation
 from wherry.engines.docker.watch import ImageWatch
+from wherry.engines.sources import sources_of
 from wherry.errors import EngineUnavailable, ImageNotFound
 from wherry.images.credentials import StoredCredentials, default_files
 from wherry.images.flights import Flights
@@ -69,6 +71,7 @@ class DockerEngine:
         self.profile = profile or Profile()
         self._credentials = credentials or StoredCredentials(())
         self._progress = progress
+        self._errands = Errands()
         self._running: set[DockerContainer] = set()
         # An engine starts a few containers in a second, however many are asked for. Waiting here
         # rather than there keeps its answers within the time limit.
@@ -115,17 +118,22 @@ class DockerEngine:
         call = Call(self.client, own, profile=self.profile, has_stdin=True, preparation=preparation)
         async with self._images.watching(function.image) as image:
             slot: DockerSlot | None = None
+            sources = sources_of(function)  # before they are read: at worst they are newer
             try:
                 async with self._starts:
-                    await self._create_attached(call)
+                    container = await self._create_attached(call)
                     if preparation.waiting != "created":
                         await call.start()
+                    if preparation.waiting == "started" and preparation.files:
+                        await tell(container, own, image=image, has_stdin=True)
                 slot = DockerSlot(
                     function,
                     call,
                     image=image,
+                    sources=sources,
                     waiting=preparation.waiting,
                     serve=lambda begin: self._serving(call, begin),
+                    errands=self._errands,
                     is_current=lambda: self._images.id(function.image) == image.id,
                 )
                 yield slot
@@ -137,13 +145,23 @@ class DockerEngine:
         """Remove the containers of callers on this host that have ended; returns their names."""
         return await reaper.reap(self.client)
 
+    async def settled(self) -> None:
+        """Wait until the containers of calls that have ended are removed, and others are named.
+
+        A call that ended by itself is not kept waiting for that: nothing runs any more.
+        """
+        await self._errands.finish()
+
     async def aclose(self) -> None:
-        """Kill what still runs and drop the connections. Idempotent."""
+        """Kill what still runs, wait for the removals, and drop the connections. Idempotent."""
         self._closed = True
         try:
             await asyncio.gather(*(container.kill() for container in tuple(self._running)))
         finally:
-            await self.client.aclose()
+            try:
+                await self._errands.finish()
+            finally:
+                await self.client.aclose()
 
     @asynccontextmanager
     async def _serving(self, call: Call, begin: Begin) -> AsyncIterator[DockerContainer]:
@@ -161,8 +179,8 @@ class DockerEngine:
     async def _begin(self, call: Call, stdin: Stdin) -> DockerContainer:
         async with self._starts:
             container = await self._create_attached(call)
+            container.feed(stdin)
             await call.start()
-        container.feed(stdin)
         return container
 
     async def _create_attached(self, call: Call) -> DockerContainer:
@@ -215,18 +233,33 @@ class DockerEngine:
                 self._progress(function.image, step)
 
     async def _end(self, call: Call) -> None:
+        container = call.container
         try:
-            if (container := call.container) is not None:
+            if container is not None:
                 self._running.discard(container)
                 await container.close()
                 if container.finished:
-                    await self._collect(call)
+                    await self._collect(call, is_ending=container.has_ended_early)
         finally:
-            await call.remove()
+            if container is None or not container.finished:
+                await call.remove()
+            else:
+                await self._forget(call, is_ending=container.has_ended_early)
 
-    async def _collect(self, call: Call) -> None:
+    async def _forget(self, call: Call, *, is_ending: bool) -> None:
+        """Remove what has ended by itself, without letting the caller wait for it."""
+        removal = call.remove(ending=is_ending)
+        if self._closed:
+            await removal
+        else:
+            self._errands.begin(removal)
+            await self._errands.room()
+
+    async def _collect(self, call: Call, *, is_ending: bool) -> None:
+        if is_ending and call.invocation.function.collect:
+            await call.ended()
         for collect in call.invocation.function.collect:
-            path = f"/containers/{call.name}/archive"
+            path = f"{call.path}/archive"
             request = await self.client.request("GET", path, query={"path": collect.path})
             try:
                 async with self.client.open(request) as response:

@@ -1,15 +1,18 @@
 """Ready containers of a Docker engine: everything but the call itself is done beforehand.
 
-A container of level "created" runs the gate (see ``gate.c``), which takes the place of the
-image's entrypoint and waits on stdin for its call; the engine has done all its work by then.
-The program that the gate becomes sees what it would in a cold call, but for two things: the
-command line of process 1, and, when it does not run as root, the file of the gate in the root
-directory, which only root can remove.
+Its first process is the gate (see ``gate.c``), in place of the engine's init and the image's
+entrypoint. It waits on stdin for its call, when the engine has done all its work; with level
+"started" it is told the call at once, and the program waits. What became of the program is told
+by the gate itself (see :mod:`~wherry.engines.docker.lastwords`), tens of milliseconds before
+the engine tells it. The program sees what it would in a cold call, but for three things: the
+command line of process 1; no ``/sbin/docker-init``; and, when it does not run as root, the file
+of the gate in the root directory, which only root can remove.
 
-Where the gate cannot be used, the container is created and attached to, and the call starts it:
-the gate was not compiled here, the engine's machine is of another kind than this one, or the
-root file system is read-only, where no engine puts files. Such a container cannot take arguments
-or environment of a call, and its stdin is open even if the call has none.
+Where the gate cannot be used, the container is created and attached to, and the call starts it,
+or with level "started" feeds it: the gate was not compiled here, the engine's machine is of
+another kind than this one, or the root file system is read-only, where no engine puts files. Such
+a container cannot take arguments or environment of a call, and its stdin is open even if the
+call has none.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from wherry.engines.docker.lastwords import new_secret
 from wherry.engines.docker.options import environment_of
 from wherry.engines.gate import GATE, call_frame, has_gate
-from wherry.engines.sources import sources_of
+from wherry.engines.sources import Sources, sources_of
 from wherry.errors import EngineError, UsageError
 from wherry.images.model import Platform
 from wherry.images.platforms import host_platform, normal
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from wherry.engines.docker.call import Call
     from wherry.engines.docker.client import DockerClient
     from wherry.engines.docker.container import DockerContainer
+    from wherry.engines.docker.errands import Errands
     from wherry.engines.docker.watch import EngineImage
 
 GATE_TARGET = "/.wherry-gate"
@@ -51,28 +56,32 @@ class Preparation:
     changes: Mapping[str, Any] = field(default_factory=dict)
     """What is different in the body of its creation."""
     files: tuple[File, ...] = ()
-    """What is put in besides the function's own."""
+    """What is put in besides the function's own: the gate, or nothing."""
 
     @classmethod
     async def of(cls, function: Function, *, client: DockerClient) -> Preparation:
         """Decide, for a function on an engine."""
         changes: dict[str, Any] = {"Healthcheck": _NO_HEALTHCHECK}
-        if function.ready is not None and function.ready.level == "started":
-            return cls(waiting="started", changes=changes)
+        is_started = function.ready is not None and function.ready.level == "started"
         if function.read_only or not has_gate() or not await _is_like_here(client):
-            return cls(waiting="created", changes=changes)
+            return cls(waiting="started" if is_started else "created", changes=changes)
         changes |= {"Entrypoint": [GATE_TARGET, "-"], "Cmd": None}
         data = await asyncio.to_thread(GATE.read_bytes)
         gate = File(target=GATE_TARGET, data=data, mode=0o755)
-        return cls(waiting="gate", changes=changes, files=(gate,))
+        return cls(waiting="started" if is_started else "gate", changes=changes, files=(gate,))
+
+    def apply(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a creation as it has to be."""
+        host = {**body["HostConfig"], "Init": not self.files}
+        return {**body, **self.changes, "HostConfig": host}
 
 
 class DockerSlot:
     """Implements :class:`wherry.engines.base.Slot`.
 
-    Its container is named after its call from the moment it serves it; labels cannot be changed,
-    so that ``wherry.invocation`` is of an invocation nobody knows. An image's name that was given
-    to another image is noticed when the engine's event has come.
+    Its container is named after its call, unless that is over very soon; labels cannot be
+    changed, so that ``wherry.invocation`` is of an invocation nobody knows. An image's name that
+    was given to another image is noticed when the engine's event has come.
     """
 
     def __init__(
@@ -81,9 +90,11 @@ class DockerSlot:
         call: Call,
         *,
         image: EngineImage,
+        sources: Sources,
         waiting: Waiting,
         serve: Serve,
         is_current: Callable[[], bool],
+        errands: Errands,
     ) -> None:
         assert call.container
         self.taken = False
@@ -94,7 +105,8 @@ class DockerSlot:
         self._waiting = waiting
         self._serve = serve
         self._is_current = is_current
-        self._sources = sources_of(function)
+        self._errands = errands
+        self._sources = sources
 
     @property
     def usable(self) -> bool:
@@ -132,25 +144,27 @@ class DockerSlot:
 
     async def _begin(self, invocation: Invocation, stdin: Stdin) -> DockerContainer:
         self._container.id = invocation.id
-        naming = asyncio.create_task(self._call.rename(invocation.id))
-        try:
-            await self._tell(invocation, stdin)
-        except BaseException:
-            naming.cancel()
-            await asyncio.gather(naming, return_exceptions=True)
-            raise
-        await naming
+        await self._tell(invocation, stdin)
+        self._call.rename(invocation.id, errands=self._errands)
         return self._container
 
     async def _tell(self, invocation: Invocation, stdin: Stdin) -> None:
         if self._waiting == "gate":
-            environment_of(invocation)
-            argv = argv_of(invocation, image=self._image)
-            frame = call_frame(argv, invocation.env, has_stdin=stdin is not NOTHING)
-            await self._container.call(frame, program=argv[0])
+            has_stdin = stdin is not NOTHING
+            await tell(self._container, invocation, image=self._image, has_stdin=has_stdin)
         elif self._waiting == "created":
             await self._call.start()
         self._container.feed(stdin)
+
+
+async def tell(
+    container: DockerContainer, invocation: Invocation, *, image: EngineImage, has_stdin: bool
+) -> None:
+    """Tell the gate in a container what to run; raises UsageError when that is nothing."""
+    environment_of(invocation)
+    argv, secret = argv_of(invocation, image=image), new_secret()
+    frame = call_frame(argv, invocation.env, has_stdin=has_stdin, secret=secret)
+    await container.call(frame, program=argv[0], secret=secret)
 
 
 def waiting_invocation(function: Function) -> Invocation:
@@ -172,7 +186,7 @@ def argv_of(invocation: Invocation, *, image: EngineImage) -> list[str]:
         raise UsageError(f"image {function.image!r} names no command of its own; give one")
     if any("\0" in word for word in argv):
         raise UsageError(f"arguments must not contain NUL bytes: {argv!r}")
-    return argv
+    return [*function.around, *argv]
 
 
 async def _is_like_here(client: DockerClient) -> bool:
