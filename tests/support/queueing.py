@@ -113,7 +113,8 @@ class Queueing:
             record = await self.store.get(id)
             return record if record.state in states or not (states or record.is_open) else None
 
-        return await eventually(reached)
+        found: CallRecord = await eventually(reached)
+        return found
 
     async def result(self, id: str) -> bytes:  # noqa: A002
         return b"".join([chunk async for chunk in await self.store.result(id)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ class FunctionLogs:
         tail: int | None = None,
         since: float | None = None,
         follow: bool = False,
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         """Yield lines of a function, the oldest first, and on demand those still to come.
 
         ``instance`` is the id of a call; ``since`` Unix time. ``tail`` is about the lines there

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +31,17 @@ class Run:
     """Seconds that the function itself asks to wait for before the next try."""
 
 
+class Body(Protocol):
+    """The body of a request that was queued."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
 class Performer(Protocol):
     """Runs a call of a function of some mode."""
 
@@ -39,7 +50,7 @@ class Performer(Protocol):
         deployed: Deployed,
         request: QueuedRequest,
         *,
-        body: AsyncIterable[bytes],
+        body: Body,
         run: Run,
         write: Write,
     ) -> None:
@@ -92,7 +103,7 @@ class StdioPerformer:
         deployed: Deployed,
         request: QueuedRequest,
         *,
-        body: AsyncIterable[bytes],
+        body: Body,
         run: Run,
         write: Write,
     ) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Route
 
 from wherry.triggers.http import (
+    async_calls,
     function_logs,
     health,
     metrics,
@@ -20,7 +21,7 @@ from wherry.triggers.http import (
 from wherry.triggers.http.access import AccessLogged
 from wherry.triggers.http.errors import not_found, plain, wrong_method
 from wherry.triggers.http.guarding import Guarded
-from wherry.triggers.http.invoke import PREFIX, Invoke
+from wherry.triggers.http.invoke import INSIDE, PREFIX, Invoke
 from wherry.triggers.http.paths import Paths
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _OURS = ("/system/", "/async-function/", "/ui/", "/healthz", "/metrics", "/openapi.json")
 """Paths that no function can have."""
-_MODULES = (health, system, secrets, namespaces, function_logs, metrics, openapi)
+_MODULES = (health, system, secrets, namespaces, function_logs, async_calls, metrics, openapi)
 
 
 def gateway(
@@ -81,6 +82,7 @@ class _Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
+        scope[INSIDE] = self._inside
         if path.startswith(PREFIX):
             await self._invoke(scope, receive, send)
             return
@@ -90,6 +92,13 @@ class _Front:
             return
         deployed, below = mapped
         await self._invoke.serve(deployed, below, scope=scope, receive=receive, send=send)
+
+    def _inside(self, path: str) -> ASGIApp | None:
+        """Return what answers for a path that a program redirects to: functions alone do."""
+        leads = path.startswith(PREFIX) or (
+            not path.startswith(_OURS) and self._paths.find(path) is not None
+        )
+        return self if leads else None
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

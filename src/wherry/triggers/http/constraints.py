@@ -35,7 +35,8 @@ IMAGE: Schema = {
     "examples": ["busybox"],
 }
 
-IN_PATH: dict[str, Schema] = {"name": FUNCTION, "namespace": ONE_NAMESPACE}
+CALL: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"}
+IN_PATH: dict[str, Schema] = {"name": FUNCTION, "namespace": ONE_NAMESPACE, "id": CALL}
 """What may stand in a path."""
 
 FIELDS: dict[str, dict[str, Schema]] = {

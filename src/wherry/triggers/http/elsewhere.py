@@ -45,7 +45,11 @@ ELSEWHERE = (
         text="It is on disk before the answer is sent. With `X-Callback-Url` its result is "
         "posted there.",
         replies={
-            202: Reply(text="It is queued.", headers={"X-Call-Id": "Id of the call."}),
+            202: Reply(text="It is queued.", media="", headers={
+                "X-Call-Id": "Id of the call.", "X-Start-Time": "Now, in Unix nanoseconds.",
+            }),
+            409: Reply(text="There is a queued call of this `X-Call-Id`."),
+            503: Reply(text="The queue is full.", headers={"Retry-After": "Seconds"}),
             **{status: _CALLED[status] for status in (400, 401, 403, 404, 413, 429)},
         },
     ),
