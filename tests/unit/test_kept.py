@@ -63,6 +63,11 @@ async def exchange(connection: socket.socket, said: bytes) -> bytes:
     return back
 
 
+def starts(engine: MemoryEngine) -> int:
+    """Return how many containers there were: each is prepared for, and prepares itself."""
+    return len(engine.prepared) // 2
+
+
 async def until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         await asyncio.sleep(0.001)
@@ -77,7 +82,7 @@ async def test_the_first_request_starts_the_container_and_all_others_share_it(
         backs = await asyncio.gather(*(ask(kept, web, b"%d" % n) for n in range(20)))
         assert backs == [b"%d" % n for n in range(20)]
         assert len(engine.running) == 1
-        assert engine.prepared == ["web"]
+        assert starts(engine) == 1
 
 
 async def test_an_idle_container_ends_and_the_next_request_starts_one(tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ async def test_an_idle_container_ends_and_the_next_request_starts_one(tmp_path: 
         for _ in range(3):
             assert await ask(kept, web) == b"hello"
             await until(lambda: not engine.running)
-    assert engine.prepared == ["web"] * 3
+    assert starts(engine) == 3
 
 
 async def test_a_request_that_comes_while_the_container_stops_has_the_next_one(
@@ -104,7 +109,7 @@ async def test_a_container_in_use_does_not_end(tmp_path: Path) -> None:
         async with kept.connection(web) as connection:
             await asyncio.sleep(0.03)
             assert await exchange(connection, b"late") == b"late"
-        assert engine.prepared == ["web"]
+        assert starts(engine) == 1
 
 
 async def test_a_container_that_dies_is_started_again(tmp_path: Path) -> None:
@@ -286,7 +291,7 @@ async def test_scaling_does_not_restart_a_container_but_to_zero(tmp_path: Path) 
         more = replace(web, replicas=3)
         kept.changed(more.qualified, more)
         await ask(kept, more)
-        assert engine.prepared == ["web"]
+        assert starts(engine) == 1
         none = replace(web, replicas=0)
         kept.changed(none.qualified, none)
         await until(lambda: not engine.running)

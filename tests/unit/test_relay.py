@@ -297,3 +297,19 @@ def test_arguments_that_are_missing_are_told(relay: Path, words: tuple[str, ...]
     done = subprocess.run([relay, *words], capture_output=True, check=False)
     assert done.returncode == 125
     assert b"usage" in done.stderr
+
+
+async def test_an_answer_comes_through_although_the_request_is_not_read(
+    relay: Path, tmp_path: Path
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"too large")
+        await writer.drain()
+
+    async with served(refuse) as port, running(relay, tmp_path, port, *WAIT) as it:
+        assert await it.said() == UP
+        for _ in range(20):
+            reader, writer = await it.connect()
+            writer.write(bytes(4 << 20))
+            assert await reader.read(9) == b"too large"
+            writer.transport.abort()

@@ -201,6 +201,8 @@ class Kept:
 
     async def _live(self) -> None:
         """Run one container until it is to stop; raises when it ends in any other way."""
+        # The directory of doors belongs in the engine's own, which this makes.
+        await self._client.prepare(dataclasses.replace(self.deployed.function, ready=None))
         door = self._doors.make()
         invocation = Invocation(function=self._function(door))
         log = _Log(self.deployed, invocation.id, self._wrote)

@@ -16,7 +16,7 @@ from wherry.triggers.cgi.spool import Spool
 from wherry.triggers.http.duplex import AnswerCut, Duplex, content_length
 from wherry.triggers.http.errors import Refused
 from wherry.triggers.http.heads import timeout_asked
-from wherry.triggers.http.invoke import Answering
+from wherry.triggers.http.invoke import INSIDE, Answering
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,6 +44,7 @@ class Cgi:
     def __init__(
         self, parts: Parts, *, options: CgiOptions | None = None, inside: Inside | None = None
     ) -> None:
+        """Without ``inside``, the server around is asked (``wherry.triggers.http.invoke``)."""
         self._parts = parts
         self._options = options or CgiOptions()
         self._inside = inside
@@ -63,7 +64,8 @@ class Cgi:
         """Answer in place of the first program, or send the client there."""
         path, _, query = to.partition("#")[0].partition("?")
         count = scope.get(_REDIRECTS, 0) + 1
-        app = self._inside(path) if self._inside is not None else None
+        inside = self._inside or scope.get(INSIDE)
+        app = inside(path) if inside is not None else None
         if count > MAX_REDIRECTS:
             message = f"more than {MAX_REDIRECTS} redirects inside of this server, the last to {to}"
             await Refused(502, message).response()(scope, receive, send)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from wherry.triggers.http.parts import Parts
 
 PREFIX = "/function/"
+INSIDE = "wherry.inside"
+"""ASGI extension: finds the application for a path of this server, where a function has it."""
 
 
 class Invoke:

@@ -242,9 +242,10 @@ move (struct connection *it, int side)
       if (pipe->length == 0 && !from->at_end)
         {
           count = recv (from->fd, pipe->data, BUFFER, 0);
-          if (count < 0 && !would_block ())
+          int broken = count < 0 && !would_block ();
+          if (broken && side == OUTER)
             return -1;
-          from->at_end = count == 0;
+          from->at_end = count == 0 || broken;
           pipe->start = 0;
           pipe->length = count > 0 ? (size_t) count : 0;
         }
@@ -252,7 +253,13 @@ move (struct connection *it, int side)
         break;
       count = send (to->fd, pipe->data + pipe->start, pipe->length, MSG_NOSIGNAL);
       if (count < 0 && !would_block ())
-        return -1;
+        {
+          if (side == INNER)
+            return -1;
+          /* The program takes no more of the request; it may have answered all the same. */
+          from->at_end = to->shut = 1;
+          pipe->length = 0;
+        }
       if (count <= 0)
         break;
       pipe->start += (size_t) count;
