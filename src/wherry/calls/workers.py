@@ -54,13 +54,14 @@ class QueueWorkers:
         deliver: Deliver | None = None,
     ) -> None:
         policy = policy or RetryPolicy()
-        plain: dict[Mode, Performer] = {"stdio": StdioPerformer(service)}
+        self._performers: dict[Mode, Performer] = {"stdio": StdioPerformer(service)}
+        self._performers |= performers or {}
         self._store = store
         self._ground = Ground(
             store=store,
             service=service,
             policy=policy,
-            performers={**plain, **(performers or {})},
+            performers=self._performers,
         )
         self._concurrency = concurrency
         self._lease = lease
@@ -79,6 +80,10 @@ class QueueWorkers:
     def running(self) -> int:
         """Calls that run here."""
         return len(self._running)
+
+    def add_performer(self, mode: Mode, performer: Performer) -> None:
+        """Say how functions of a mode are called from now on."""
+        self._performers[mode] = performer
 
     async def run(self) -> None:
         """Work until :meth:`aclose`."""
