@@ -182,6 +182,19 @@ async def test_no_gateway_is_told_with_what_to_do(tmp_path: Path) -> None:
             await Gateway(parse(address)).ask("GET", "/")
 
 
+async def test_a_gateway_that_is_just_starting_is_waited_for(tmp_path: Path) -> None:
+    async def fine(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    path = str(tmp_path / "sock")
+    asking = asyncio.create_task(Gateway(parse(f"unix:{path}"), patience=20).ask("GET", "/"))
+    await asyncio.sleep(0.01)
+    async with await asyncio.start_unix_server(fine, path):
+        assert await asking == "ok"
+
+
 async def test_what_cannot_be_a_header_is_refused_before_anything_is_sent(
     gateway: FakeGateway,
 ) -> None:

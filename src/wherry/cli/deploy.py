@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from wherry.cli.gateway_client import Gateway
 
+_PATIENCE = 5.0
+"""Seconds: `wherry serve &` may have been the command before."""
+
 _TEXT = """\
 It can be called as soon as this returns, and its address is printed. A function of that name is \
 replaced; calls of it that run end undisturbed.
@@ -50,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     """Deploy it or them, print the addresses, and return the exit code."""
     import asyncio
 
-    gateway = gateway_client.gateway_of(args)
+    gateway = gateway_client.gateway_of(args, patience=_PATIENCE)
     documents = _of_file(args) if args.file else [deploy_options.document_of(args)]
     asyncio.run(_deploy(gateway, documents, method="PUT" if args.update_only else "POST"))
     return 0

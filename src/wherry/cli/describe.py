@@ -51,11 +51,11 @@ def _rows(found: dict[str, Any]) -> Iterator[list[str]]:
         yield ["Pipe", " | ".join(found["pipe"])]
     else:
         yield ["Image", found.get("image", "")]
+        yield ["Ready", f"{found.get('availableReplicas', 0)} of {found.get('replicas', 0)}"]
     if found.get("command"):
         yield ["Command", shlex.join(found["command"])]
     if found.get("envProcess"):
         yield ["Process", found["envProcess"]]
-    yield ["Ready", f"{found.get('availableReplicas', 0)} of {found.get('replicas', 0)}"]
     yield ["Calls", str(int(found.get("invocationCount", 0)))]
     yield ["Deployed", found["createdAt"]]
     for heading, key in (("Limits", "limits"), ("Environment", "envVars"), ("Labels", "labels"),
@@ -72,6 +72,6 @@ def _rows(found: dict[str, Any]) -> Iterator[list[str]]:
 def _usage(usage: dict[str, Any]) -> Iterator[list[str]]:
     from wherry.units import format_size
 
-    if "totalMemoryBytes" in usage:
+    if usage.get("totalMemoryBytes"):
         yield ["Memory now", format_size(int(usage["totalMemoryBytes"]))]
         yield ["CPU now", f"{usage.get('cpu', 0) / 1000:.2f} cores"]

@@ -29,6 +29,10 @@ ANSWER_SECONDS = 60.0
 """How long a question that is no call may take."""
 _TEXT_BYTES = 64 * 1024 * 1024
 
+_AGAIN_SECONDS = 0.05
+_ABSENT = (ConnectionRefusedError, FileNotFoundError)
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Query = Mapping[str, str | None]
 """Names to values; what is None or empty is left out."""
 
@@ -62,10 +66,14 @@ class Answer:
 
 
 class Gateway:
-    """A gateway that commands speak to; each request has a connection of its own."""
+    """A gateway that commands speak to; each request has a connection of its own.
 
-    def __init__(self, address: Address) -> None:
+    ``patience`` is how long, in seconds, one is waited for that may just be starting.
+    """
+
+    def __init__(self, address: Address, *, patience: float = 0.0) -> None:
         self.address = address
+        self._patience = patience
 
     async def ask(
         self, method: str, path: str, *, query: Query | None = None, document: object = None
@@ -138,16 +146,24 @@ class Gateway:
         except (h11.LocalProtocolError, UnicodeEncodeError) as error:
             raise UsageError(f"{method} {target} cannot be sent: {error}") from error
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self) -> Connection:
+        context = _context(self.address) if self.address.tls else None
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._patience
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await self._connected(context)
+            except (OSError, TimeoutError) as error:
+                if clock() >= until or not isinstance(error, _ABSENT):
+                    raise unreachable(self.address, error) from error
+            await asyncio.sleep(_AGAIN_SECONDS)  # nothing tells of a listener that is to come
+
+    async def _connected(self, context: ssl.SSLContext | None) -> Connection:
         at = self.address
-        context = _context(at) if at.tls else None
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                if at.socket is not None:
-                    return await asyncio.open_unix_connection(at.socket, limit=2 * CHUNK)
-                return await asyncio.open_connection(at.host, at.port, ssl=context, limit=2 * CHUNK)
-        except (OSError, TimeoutError) as error:
-            raise unreachable(at, error) from error
+        if at.socket is not None:
+            return await asyncio.open_unix_connection(at.socket, limit=2 * CHUNK)
+        return await asyncio.open_connection(at.host, at.port, ssl=context, limit=2 * CHUNK)
 
     def _json(self, data: bytes) -> Any:  # noqa: ANN401
         try:
@@ -156,9 +172,9 @@ class Gateway:
             raise EngineError(f"{self.address.text} does not answer in JSON: {error}") from error
 
 
-def gateway_of(args: argparse.Namespace) -> Gateway:
-    """Return the gateway of the options that :func:`declare` declared."""
-    return Gateway(address_of(args))
+def gateway_of(args: argparse.Namespace, *, patience: float = 0.0) -> Gateway:
+    """Return the gateway of the options that :func:`declare` declared; see :class:`Gateway`."""
+    return Gateway(address_of(args), patience=patience)
 
 
 def ask(
