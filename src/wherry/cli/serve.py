@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wherry.cli import engines, standard
+from wherry.cli import engines, guard_options, standard
 from wherry.cli.parsing import Parser
 from wherry.errors import UsageError
 
@@ -58,6 +58,7 @@ def parser() -> Parser:
         metavar="FILE",
         help="holds the password; one is made otherwise, and kept in the data directory",
     )
+    guard_options.declare(made)
     made.section("Limits")
     made.value("--max-body", metavar="SIZE", help="of a request; 8g")
     made.value("--max-timeout", metavar="TIME", help="of any call; 5m")
@@ -117,6 +118,7 @@ def options_of(args: argparse.Namespace) -> ServeOptions:
         files=tuple(Path(path) for path in (*args.config, *args.stack)),
         no_auth=args.no_auth,
         auth_calls=args.auth_calls,
+        guard=guard_options.read(args),
         user_file=_path(args.basic_auth_user_file),
         password_file=_path(args.basic_auth_password_file),
         tls_cert=_path(args.tls_cert),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wherry.calls.logs import FunctionLogs
@@ -19,18 +19,19 @@ from wherry.service.keeping import Keeping
 from wherry.service.service import FunctionService
 from wherry.triggers.cgi.handler import Cgi
 from wherry.triggers.http.app import gateway
-from wherry.triggers.http.auth import Auth, AuthOptions
+from wherry.triggers.http.auth import Auth
 from wherry.triggers.http.metrics import Metrics
 from wherry.triggers.http.parts import GatewayOptions, Parts
 from wherry.triggers.http.passwords import BasicUser, own_basic_user, read_basic_user
 from wherry.triggers.http.proxying import Proxy
+from wherry.triggers.http.replay import Replay
 from wherry.triggers.http.tokens import TokenStore
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from wherry.engines.base import Engine
-    from wherry.functions.model import Deployed
+    from wherry.functions.model import Deployed, Mode
     from wherry.server.options import ServeOptions
 
 
@@ -90,7 +91,10 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         service.wake()
         files = FileSource(functions, options.files)
         await files.apply()  # without any files it removes what those of another time declared
-        app = gateway(parts, modes={"cgi": Cgi(parts), "http": Proxy(parts)})
+        modes: dict[Mode, ASGIApp] = {"cgi": Cgi(parts), "http": Proxy(parts)}
+        for mode, answers in modes.items():
+            workers.add_performer(mode, Replay(answers))
+        app = gateway(parts, modes=modes)
         yield Assembled(
             app=app, parts=parts, workers=workers, files=files if options.files else None
         )
@@ -113,7 +117,7 @@ class _Forgetting:
 
 
 def _guard(options: ServeOptions, tokens: TokenStore) -> Auth:
-    asked = AuthOptions(no_auth=options.no_auth, calls=options.auth_calls)
+    asked = replace(options.guard, no_auth=options.no_auth, calls=options.auth_calls)
     return Auth(asked, basic=None if options.no_auth else basic_user(options), tokens=tokens)
 
 

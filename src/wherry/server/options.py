@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry.service.admission import Capacity
+from wherry.triggers.http.auth import AuthOptions
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 
@@ -27,6 +28,8 @@ class ServeOptions:
     no_auth: bool = False
     auth_calls: bool = False
     """Every call of a function needs a token."""
+    guard: AuthOptions = field(default_factory=AuthOptions)
+    """Rates, and whose web pages are trusted; what is above counts, not what it says of that."""
     user_file: Path | None = None
     password_file: Path | None = None
     tls_cert: Path | None = None
