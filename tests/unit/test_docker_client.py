@@ -155,6 +155,29 @@ async def test_an_answer_that_is_cut_is_an_error_and_no_answer(tmp_path: Path, c
             await client.call("POST", "/a")
 
 
+async def test_connections_are_opened_beforehand_as_far_as_they_are_missing(
+    tmp_path: Path,
+) -> None:
+    engine = Engine(*[answer(b"{}")] * 4)
+    async with client_of(engine, tmp_path) as client:
+        await client.version()
+        await client.warm(3)
+        await client.warm(2)
+        await asyncio.gather(*(client.call("GET", f"/{number}") for number in range(3)))
+        assert engine.connections == 3
+        await client.aclose()
+        await client.warm(3)
+        await client.call("GET", "/after")
+    assert engine.connections == 7
+
+
+async def test_nobody_learns_from_warming_up_that_there_is_no_engine(tmp_path: Path) -> None:
+    client = DockerClient(Address(scheme="unix", path=str(tmp_path / "none")))
+    await client.warm(2)
+    with pytest.raises(EngineUnavailable):
+        await client.version()
+
+
 async def test_what_cannot_do_harm_twice_is_asked_again_on_a_fresh_connection(
     tmp_path: Path,
 ) -> None:

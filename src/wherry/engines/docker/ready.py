@@ -152,9 +152,9 @@ class DockerSlot:
         if self._waiting == "gate":
             has_stdin = stdin is not NOTHING
             await tell(self._container, invocation, image=self._image, has_stdin=has_stdin)
-        elif self._waiting == "created":
-            await self._call.start()
         self._container.feed(stdin)
+        if self._waiting == "created":
+            await self._call.start()
 
 
 async def tell(
