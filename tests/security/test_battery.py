@@ -71,7 +71,7 @@ async def test_an_attack_gets_out_where_a_wall_is_taken_away(
     probes: Path, monkeypatch: pytest.MonkeyPatch, masked: bool
 ) -> None:
     if not masked:
-        monkeypatch.setattr(arguments, "_masks", lambda proc: [])
+        monkeypatch.setattr(arguments, "_masks", lambda proc, scratch: [])
     with place("root") as home:
         async with staged(home, probes=probes.read_bytes(), linker=None) as stage:
             finding: Finding = await links_in_a_bind(stage)

@@ -65,9 +65,9 @@ def test_no_wall_is_ever_missing(rootfs: Path, descriptors: Descriptors) -> None
     place(words, "--cap-drop", "ALL")
     assert "--share-net" not in words
     assert after(words, "--proc") == ["/proc"]
-    assert after(words, "--dev") == ["/dev"]
+    assert after(words, "--dev-bind") == [str(SCRATCH / "dev")]
     assert place(words, "--proc", "/proc") < place(words, "--remount-ro", "/proc")
-    assert place(words, "--dev", "/dev") < place(words, "--remount-ro", "/dev")
+    assert place(words, str(SCRATCH / "empty"), "/proc/1") < words.index("--dev-bind")
     assert "--bind-data" not in words
     assert words[-2:] == ["--chdir", "/"]
 
@@ -76,7 +76,8 @@ def test_of_proc_only_what_root_alone_may_use_is_not_hidden(
     rootfs: Path, descriptors: Descriptors
 ) -> None:
     words = built(planned(rootfs, "true"), descriptors)
-    hidden = {path for at, path in enumerate(words) if words[at - 1] in ("/dev/null", "--tmpfs")}
+    masks = ("/dev/null", str(SCRATCH / "empty"))
+    hidden = {path for at, path in enumerate(words) if words[at - 1] in masks}
     assert "/proc/1" in hidden
     for name in ("kcore", "keys", "key-users", "interrupts", "timer_list", "latency_stats",
                  "sched_debug", "sysrq-trigger", "kmsg", "acpi", "asound", "scsi"):  # fmt: skip

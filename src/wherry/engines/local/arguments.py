@@ -103,31 +103,32 @@ def _root(plan: Plan, scratch: Path) -> list[str]:
 
 
 def _kernel(plan: Plan, scratch: Path) -> list[str]:
-    """Give it a /proc and a /dev of its own, both read-only, the devices aside."""
-    shm = f"{plan.dev}/shm"
+    """Give it a /proc and a /dev of its own, both read-only, the devices aside.
+
+    The launcher has put the /dev together, and made it read-only.
+    """
     return [
         *("--proc", plan.proc),
-        *_masks(plan.proc),
+        *_masks(plan.proc, scratch),
         *("--remount-ro", plan.proc),
-        *("--dev", plan.dev),
-        *("--bind", str(scratch / "shm"), shm),
-        *("--remount-ro", plan.dev),
+        *("--dev-bind", str(scratch / "dev"), plan.dev),
     ]
 
 
 @cache
-def _masks(proc: str) -> Sequence[str]:
+def _masks(proc: str, scratch: Path) -> Sequence[str]:
     """Hide what tells of the host, and pid 1.
 
     Pid 1 is bubblewrap. While it sets the sandbox up, the links in its directory lead to the
     host: no path of an image may pass through them. For a moment after the program was
     started it still holds a descriptor of the host's /proc, of which ``..`` is the host's root.
     """
-    words = _empty_directory(f"{proc}/1")
+    empty = str(scratch / "empty")
+    words = ["--ro-bind", empty, f"{proc}/1"]
     for name in filter(_is_open_to_others, _MASKED_FILES):
         words += ["--ro-bind", "/dev/null", f"{proc}/{name}"]
     for name in filter(_is_open_to_others, _MASKED_DIRECTORIES):
-        words += _empty_directory(f"{proc}/{name}")
+        words += ["--ro-bind", empty, f"{proc}/{name}"]
     return words
 
 
@@ -143,10 +144,6 @@ def _is_open_to_others(name: str) -> bool:
     except OSError:
         return False
     return found.st_uid != 0 or bool(found.st_mode & _BUT_ROOTS)
-
-
-def _empty_directory(path: str) -> list[str]:
-    return ["--size", "4096", "--perms", "0555", "--tmpfs", path, "--remount-ro", path]
 
 
 def _directories(plan: Plan, scratch: Path) -> list[str]:

@@ -69,10 +69,30 @@ def _bounded_scratch(scratch: str, size: str) -> None:
     os.chdir(scratch)
     os.umask(0)
     modes = {"upper": 0o755, "work": 0o755, "tmp": 0o1777, "run": 0o755, "shm": 0o1777}
-    for name, mode in modes.items():
+    for name, mode in {**modes, "dev": 0o755, "empty": 0o555}.items():
         Path(name).mkdir(mode=mode)
     os.umask(0o022)
+    _prepare_dev()
     os.chdir("/")
+
+
+def _prepare_dev() -> None:
+    _call("mount", b"dev", b"dev", None, _MS_BIND, None)
+    os.chdir("dev")
+    for name in ("null", "zero", "full", "random", "urandom", "tty"):
+        Path(name).touch(mode=0o444, exist_ok=False)
+        _call("mount", b"/dev/" + name.encode(), name.encode(), None, _MS_BIND, None)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        Path(name).symlink_to(f"/proc/self/fd/{number}")
+    for name, target in {"fd": "/proc/self/fd", "core": "/proc/kcore", "ptmx": "pts/ptmx"}.items():
+        Path(name).symlink_to(target)
+    for name in ("shm", "pts"):
+        Path(name).mkdir(mode=0o755)
+    _call("mount", b"../shm", b"shm", None, _MS_BIND, None)
+    options = b"newinstance,ptmxmode=0666,mode=620"
+    _call("mount", b"devpts", b"pts", b"devpts", _MS_NOSUID | _MS_NOEXEC, options)
+    flags = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV
+    _call("mount", None, b".", None, flags, None)
 
 
 def _write_protect(program: str) -> None:
