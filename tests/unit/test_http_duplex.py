@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.exchanging import exchanging
@@ -79,7 +79,7 @@ async def test_a_caller_who_leaves_ends_the_call_although_its_body_goes_on() -> 
 
 async def test_a_caller_who_leaves_while_nothing_is_received_is_noticed_at_once() -> None:
     async with memory_gateway(SLEEP) as it:
-        leave = []
+        leave: list[Any] = []
         async with exchanging(it.app, "POST /function/sleep") as client:
             client.scope["extensions"] = {DEPARTURE: leave.append}
             for _ in range(20):

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import socket
 import struct
-import urllib.parse
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from wherry.server.http1.exchange import Exchange
+from wherry.server.http1.requests import Peers, peers_of, refusal, request_of, scope_of
 
 if TYPE_CHECKING:
     from wherry.server.http1.host import Host
@@ -35,8 +35,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._parser = httptools.HttpRequestParser(self)
         self._fd = -1
-        self._server: tuple[str, int | None] | None = None
-        self._client: tuple[str, int] | None = None
+        self._peers = Peers()
         self._exchanges: deque[Exchange] = deque()
         """The first is answered, the others wait for it."""
         self._reading: Exchange | None = None
@@ -48,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
-        self._upgrading = False
+        self._upgrading: dict[str, Any] = {}
         self._in_headers = False
         self._header_bytes = 0
         self._unparsed = 0
@@ -63,8 +62,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         opened = transport.get_extra_info("socket")
         self._fd = opened.fileno()
-        self._server = _address(transport.get_extra_info("sockname"), opened)
-        self._client = _peer(transport.get_extra_info("peername"))
+        self._peers = peers_of(transport, secure=self._secure)
         self.host.connections.add(self)
         self._arm(self.host.patience.headers, self._too_slow)
 
@@ -99,9 +97,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if self._upgrading:
-                self._hand_over()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, _TooManyHeaders):
@@ -133,7 +130,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; those after the body are dropped."""
         if self._in_headers:
-            self._count(len(name) + len(value))
+            self._count(len(name) + len(value) + len(b": \r\n"))
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -141,14 +138,18 @@ class Connection(asyncio.Protocol):
         self._in_headers = False
         self._disarm()
         version = self._parser.get_http_version()
-        scope = self._scope(version)
-        self._upgrading = self._parser.should_upgrade() and self._wants_websocket()
-        if self._upgrading:
-            self._reading = None
-            self._upgrade_scope = scope
+        scope = scope_of(
+            self._url,
+            headers=self._headers,
+            method=self._parser.get_method(),
+            version=version,
+            peers=self._peers,
+        )
+        if self._parser.should_upgrade():
+            self._upgrading = scope  # the parser stops here, see _upgrade()
             return
-        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
-        exchange = Exchange(self, scope, keep_alive=keep_alive and not self.host.stopping)
+        keep_alive = self._parser.should_keep_alive() and not self.host.stopping
+        exchange = Exchange(self, scope, keep_alive=keep_alive)
         exchange.expects = version == "1.1" and any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers
         )
@@ -284,11 +285,7 @@ class Connection(asyncio.Protocol):
                 exchange.depart()
             self._transport.abort()
             return
-        line = f"{why}\n"
-        self.write(
-            f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: text/plain; charset=utf-8\r\n"
-            f"content-length: {len(line)}\r\nconnection: close\r\n\r\n{line}".encode()
-        )
+        self.write(refusal(status, why))
         self._linger()
 
     def _linger(self) -> None:
@@ -321,34 +318,18 @@ class Connection(asyncio.Protocol):
         if self._header_bytes > self.host.patience.header_bytes:
             raise _TooManyHeaders
 
-    def _scope(self, version: str) -> dict[str, Any]:
-        url = httptools.parse_url(self._url)
-        raw = url.path or b"/"
-        path = raw.decode("ascii", "surrogateescape")
-        if "%" in path:
-            path = urllib.parse.unquote(path)
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "server": self._server,
-            "client": self._client,
-            "scheme": "https" if self._secure else "http",
-            "root_path": "",
-            "method": self._parser.get_method().decode("ascii"),
-            "path": path,
-            "raw_path": raw,
-            "query_string": url.query or b"",
-            "headers": self._headers,
-            "state": {},
-        }
+    def _upgrade(self, rest: bytes) -> None:
+        """Begin to speak another protocol, or go on as if nobody had offered one."""
+        scope, self._upgrading = self._upgrading, {}
+        upgrades = [value.lower() for name, value in self._headers if name == b"upgrade"]
+        if upgrades == [b"websocket"] and not self._exchanges:
+            self._hand_over(scope, rest)
+            return
+        kept = [pair for pair in self._headers if pair[0] not in (b"upgrade", b"connection")]
+        self._parser = httptools.HttpRequestParser(self)
+        self.data_received(request_of(scope, url=self._url, headers=kept) + rest)
 
-    def _wants_websocket(self) -> bool:
-        return any(
-            name == b"upgrade" and value.lower() == b"websocket" for name, value in self._headers
-        )
-
-    def _hand_over(self) -> None:
+    def _hand_over(self, scope: dict[str, Any], rest: bytes) -> None:
         from wherry.server.http1.websockets import websocket
 
         self._disarm()
@@ -357,7 +338,8 @@ class Connection(asyncio.Protocol):
             self.host.departures.forget(self._fd)
             self._watched = False
         self.host.connections.discard(self)
-        websocket(self.host, transport=self._transport, scope=self._upgrade_scope, url=self._url)
+        head = request_of(scope, url=self._url, headers=self._headers)
+        websocket(self.host, self._transport, received=head + rest)
 
     def _arm(self, seconds: float, then: Any) -> None:  # noqa: ANN401 - any callback
         self._disarm()
@@ -367,20 +349,3 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-_REASONS = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-}
-
-
-def _address(name: Any, opened: socket.socket) -> tuple[str, int | None] | None:  # noqa: ANN401
-    if opened.family == socket.AF_UNIX:
-        return (str(name), None)
-    return (str(name[0]), int(name[1]))
-
-
-def _peer(name: Any) -> tuple[str, int] | None:  # noqa: ANN401 - whatever a socket says
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None

@@ -114,9 +114,11 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Send a part of the answer; waits while the client does not take it."""
         if self._gone:
+            await asyncio.sleep(0)  # who writes without end gets to hear that it is cancelled
             return
         if message["type"] == "http.response.start":
             self._start(message)
+            asyncio.get_running_loop().call_soon(self._flush)
             return
         if not self.started or self.complete:
             raise RuntimeError(f"{message['type']} before the start or after the end")
@@ -155,11 +157,16 @@ class Exchange:
         self.started = True
         self._head = b"".join([*lines, b"\r\n"])
 
+    def _flush(self) -> None:
+        """Send the head by itself, where nothing of the body came at once."""
+        head, self._head = self._head, b""
+        self._connection.write(head)
+
     def _kept(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
         """Yield the headers that are sent; how an answer is framed is ours to say."""
         for given, value in headers:
             name = given.lower()
-            if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
+            if not name or _BAD_NAME.search(name) or _BAD_VALUE.search(value):
                 raise ValueError(f"header {name!r} cannot be sent")
             if name == b"connection":
                 self.keep_alive = self.keep_alive and b"close" not in value.lower()

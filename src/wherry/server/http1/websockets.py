@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wherry.server.http1.host import Host
 
 
-def websocket(
-    host: Host, *, transport: asyncio.Transport, scope: dict[str, Any], url: bytes
-) -> None:
-    """Hand a connection over, with the request that asked for it."""
+def websocket(host: Host, transport: asyncio.Transport, *, received: bytes) -> None:
+    """Hand a connection over, with what was received: the request that asked for it, and on."""
     from uvicorn.config import Config
     from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
     from uvicorn.server import ServerState
@@ -22,8 +20,6 @@ def websocket(
     state = ServerState()
     state.tasks = host.tasks
     protocol = WSProtocol(config=config, server_state=state, app_state={})
-    lines = [b"%s %s HTTP/1.1\r\n" % (scope["method"].encode(), url)]
-    lines += [b"%s: %s\r\n" % header for header in scope["headers"]]
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
-    protocol.data_received(b"".join([*lines, b"\r\n"]))
+    protocol.data_received(received)

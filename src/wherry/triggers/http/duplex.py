@@ -131,6 +131,8 @@ class Duplex:
         departure = self.scope.get("extensions", {}).get(DEPARTURE)
         if departure is not None:
             departure(self._leave)
+        if any(name == b"expect" for name, _ in self.scope["headers"]):
+            await asyncio.sleep(0)  # a body that waits for a 100 is asked for before any answer
         return self
 
     async def __aexit__(
