@@ -4,17 +4,13 @@ import sys
 from pathlib import Path
 
 import wherry
-from wherry import PIPE
 
 with wherry.from_env() as client, Path(sys.argv[1]).open("rb") as text:
-    words = client.popen("my/text", ["tr", "-cs", "a-z", "\n"], stdin=text, stdout=PIPE)
-    order = client.popen("my/text", ["sort"], stdin=words.stdout, stdout=PIPE)
-    count = client.popen("my/text", ["uniq", "-c"], stdin=order.stdout, stdout=PIPE)
-    counted, _ = count.communicate()
-    for process in (words, order, count):
-        if process.wait() != 0:
-            sys.exit(f"{process.args} {process.exit}")
+    words = client.function("my/text", ["tr", "-cs", "a-z", "\n"])
+    order = client.function("my/text", ["sort"])
+    count = client.function("my/text", ["uniq", "-c"])
+    counted = client.pipe(words, order, count, input=text).check().text
 
-lines = [line.split() for line in (counted or b"").decode().splitlines()]
+lines = [line.split() for line in counted.splitlines()]
 for number, word in sorted(((int(number), word) for number, word in lines), reverse=True)[:2]:
     print(number, word)

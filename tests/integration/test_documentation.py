@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.oci_layout import build_image
+from tests.support.page_gateway import room_for_a_gateway
 from tests.support.pages import Reader
 from tests.support.registry import registry_server
 
@@ -38,6 +39,13 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.fixture
+def changes() -> Iterator[Mapping[str, str]]:
+    """What is different here for a page that starts a gateway."""
+    with room_for_a_gateway() as changes:
+        yield changes
+
+
 @pytest.fixture(scope="session")
 def able() -> frozenset[str]:
     """What blocks of the pages may need, of what there is on this machine."""
@@ -55,8 +63,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> None:
     Reader(tmp_path_factory.mktemp("images")).read(HOW_TO / "README.md")
 
 
-def test_the_quickstart_is_true(directory: Path) -> None:
-    reader = Reader(directory)
+def test_the_quickstart_is_true(directory: Path, changes: Mapping[str, str]) -> None:
+    reader = Reader(directory, changes=changes)
     reader.read(DOCS / "quickstart.md")
     assert reader.done > 5
 
@@ -65,9 +73,13 @@ def test_the_quickstart_is_true(directory: Path) -> None:
     "page", [page.stem for page in sorted(HOW_TO.glob("*.md")) if page.name not in ELSEWHERE]
 )
 def test_the_how_to_page_is_true(
-    page: str, directory: Path, able: frozenset[str], images: None
+    page: str,
+    directory: Path,
+    able: frozenset[str],
+    images: None,
+    changes: Mapping[str, str],
 ) -> None:
-    reader = Reader(directory, able=able)
+    reader = Reader(directory, able=able, changes=changes)
     reader.read(HOW_TO / f"{page}.md")
     assert reader.done > 0
 

@@ -113,7 +113,7 @@ def calls_of(block: Block) -> Iterator[list[str]]:
     else:
         lines = [command.text for command in commands(block.text)]
     for line in lines:
-        cleaned = re.sub(r"\\\n", " ", line).split("<<")[0]
+        cleaned = re.sub(r"\\\n|(?<=\s)\d(?=>)", " ", line).split("<<")[0]
         lexer = shlex.shlex(cleaned, posix=True, punctuation_chars="|&;<>()")
         lexer.whitespace_split = True
         lexer.commenters = ""

@@ -163,3 +163,13 @@ async def test_a_stage_that_was_removed_keeps_the_pipe_from_starting_and_says_so
     await store.remove("upper", namespace="openfaas-fn")
     with pytest.raises(StartError, match="pipe 'shout' cannot run: there is no function 'upper'"):
         await call(service, "shout")
+
+
+async def test_a_stage_that_is_no_plain_program_is_told(
+    service: FunctionService, store: FunctionStore
+) -> None:
+    web = Deployment(service="web", image="busybox", labels={"wherry.mode": "http"})
+    await store.deploy(web)
+    await pipe(store, "odd", "cat", "web")
+    with pytest.raises(StartError, match="'web' speaks http"):
+        await call(service, "odd")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from wherry.cli.gateway_client import Gateway
 
-_PATIENCE = 5.0
+_PATIENCE = 10.0
 """Seconds: `wherry serve &` may have been the command before."""
 
 _TEXT = """\

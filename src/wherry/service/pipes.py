@@ -56,7 +56,7 @@ def stages(deployed: Deployed, functions: Functions) -> list[Deployed]:
     while todo:
         each = todo.pop()
         if not each.deployment.pipe:
-            found.append(each)
+            found.append(_plain(each, deployed))
         elif len(found) + len(todo) > _MOST:
             raise StartError(f"pipe {deployed.name!r} has more than {_MOST} stages")
         else:
@@ -69,6 +69,15 @@ def _neighbours(pipe: Deployed, functions: Functions) -> list[Deployed]:
         return [functions.get(name, namespace=space) for name, space in stages_of(pipe.deployment)]
     except NotFound as error:
         raise StartError(f"pipe {pipe.name!r} cannot run: {error}") from error
+
+
+def _plain(stage: Deployed, pipe: Deployed) -> Deployed:
+    if (mode := stage.settings.mode) != "stdio":
+        raise StartError(
+            f"pipe {pipe.name!r} cannot run: {stage.name!r} speaks {mode} (wherry.mode), and a "
+            "stage reads stdin and writes stdout"
+        )
+    return stage
 
 
 def _start(
