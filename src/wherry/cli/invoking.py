@@ -32,7 +32,7 @@ async def call(args: argparse.Namespace) -> int:
         has_ended = answer.status != _TIMEOUT and (code or reason)
         if answer.status >= _ERRORS and not has_ended:
             return await _refused(answer, args)
-        await _relay(answer)
+        await relay(answer)
     if reason and not args.quiet:
         standard.say(f"wherry invoke: {args.function} was ended: {reason}")
     if code is None:
@@ -61,7 +61,8 @@ def _sent(args: argparse.Namespace, *, route: str) -> AbstractAsyncContextManage
     )
 
 
-async def _relay(answer: Answer) -> None:
+async def relay(answer: Answer) -> None:
+    """Copy an answer to our stdout."""
     sink = Sink("stdout")
     try:
         async for chunk in answer:

@@ -45,15 +45,24 @@ def main(args: argparse.Namespace) -> int:
         "name": args.function,
         "namespace": args.namespace,
         "instance": args.call,
-        "tail": _number(args.tail),
+        "tail": number(args.tail),
         "since": _since(args.since),
         "follow": "true" if args.follow else None,
     }
-    asyncio.run(_show(gateway_client.gateway_of(args), query, args))
+    show(args, query)
     return 0
 
 
-async def _show(gateway: Gateway, query: Query, args: argparse.Namespace) -> None:
+def show(args: argparse.Namespace, query: Query) -> int:
+    """Print the lines that a gateway is asked for, and return how many there were.
+
+    ``args`` say which gateway it is, and how lines are shown: ``json`` and ``timestamps``.
+    """
+    return asyncio.run(_show(gateway_client.gateway_of(args), query, args))
+
+
+async def _show(gateway: Gateway, query: Query, args: argparse.Namespace) -> int:
+    count = 0
     async with gateway.open("GET", "/system/logs", query=query) as answer:
         await answer.check()
         rest = b""
@@ -61,8 +70,10 @@ async def _show(gateway: Gateway, query: Query, args: argparse.Namespace) -> Non
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > _LONGEST_LINE:
                 raise UsageError("the gateway's answer has a line without an end: is it a gateway?")
-            text = "".join(_line(line, args) for line in lines if line.strip())
-            standard.emit(text)
+            found = [_line(line, args) for line in lines if line.strip()]
+            count += len(found)
+            standard.emit("".join(found))
+    return count
 
 
 def _line(data: bytes, args: argparse.Namespace) -> str:
@@ -75,7 +86,8 @@ def _line(data: bytes, args: argparse.Namespace) -> str:
     return f"{text}\n"
 
 
-def _number(text: str | None) -> str | None:
+def number(text: str | None) -> str | None:
+    """Return what ``--tail`` says; raises :class:`UsageError`."""
     if text is not None and not (text.isascii() and text.isdigit()):
         raise UsageError(f"--tail: {text!r} must be a whole number")
     return text

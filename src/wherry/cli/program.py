@@ -42,6 +42,7 @@ ROOT = Group(
             "describe": "Show all that a gateway knows of a function",
             "invoke": "Call a function of a gateway: stdin in, stdout out",
             "logs": "Show what a function wrote to stderr",
+            "calls": "List calls and read their results; cancel and retry those that are queued",
             "scale": "Say how many containers of a function are to be ready",
             "rm": "Remove functions from a gateway",
             "secret": "Keep secrets where a gateway's functions find them",
@@ -53,7 +54,7 @@ ROOT = Group(
             "completion": "Print a completion script for bash, zsh or fish",
         },
     },
-    groups=frozenset({"image", "namespace", "secret", "token"}),
+    groups=frozenset({"calls", "image", "namespace", "secret", "token"}),
     hidden=frozenset({"complete"}),
 )
 
