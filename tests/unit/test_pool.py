@@ -61,6 +61,8 @@ class ReadyMemory:
         self.served: list[Slot] = []
         self.started_cold = 0
         self.broken = False
+        self.quay_is_free = asyncio.Event()
+        self.quay_is_free.set()
         self.changed = asyncio.Event()
 
     async def prepare(self, function: Function) -> None:
@@ -78,6 +80,7 @@ class ReadyMemory:
         self.slots.append(slot)
         self.changed.set()
         try:
+            await self.quay_is_free.wait()
             yield slot
         finally:
             self.slots.remove(slot)
@@ -303,3 +306,14 @@ async def test_one_that_cannot_be_started_is_replaced_without_another_call() -> 
         with pytest.raises(EngineError, match="sank"):
             await call(pool, function)
         await engine.until(lambda: engine.slots != [] and broken not in engine.slots)
+
+
+async def test_one_that_is_half_made_is_given_up_when_none_are_asked_for_any_more() -> None:
+    async with pooled() as (engine, pool):
+        engine.quay_is_free.clear()
+        pool.define(ready(min=1))
+        await engine.until(lambda: len(engine.slots) == 1)
+        pool.define(ready(min=0, max=0))
+        engine.quay_is_free.set()
+        await engine.until(lambda: not engine.slots)
+        assert pool.stats["upper"].ready == 0

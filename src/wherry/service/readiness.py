@@ -6,7 +6,8 @@ import asyncio
 import dataclasses
 import logging
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from wherry.models import Ready
 
@@ -30,6 +31,7 @@ class _Kept:
     """Without."""
     is_awake: bool = False
     timer: asyncio.TimerHandle | None = None
+    preparing: asyncio.Task[None] | None = None
 
 
 class Readiness:
@@ -65,7 +67,7 @@ class Readiness:
         kept = self._keep(deployed)
         if deployed.function.ready is None or is_explicit(deployed):
             self._wake(kept)
-            self._spawn(self._prepare(kept.awake))
+            kept.preparing = self._spawn(self._prepare(kept.awake))
         else:
             self._sleep(kept)
 
@@ -76,7 +78,7 @@ class Readiness:
         kept = self._keep(deployed)
         if is_explicit(deployed):
             self._wake(kept)
-            self._spawn(self._prepare(kept.awake))
+            kept.preparing = self._spawn(self._prepare(kept.awake))
 
     def used(self, deployed: Deployed) -> Function:
         """Return what is to be called now, and note that it is."""
@@ -104,6 +106,8 @@ class Readiness:
         before = self._kept.get(deployed.qualified)
         if before is not None and before.timer is not None:
             before.timer.cancel()
+        if before is not None and before.preparing is not None:
+            before.preparing.cancel()  # or it would ask for the containers of before once more
         kept = _Kept(
             deployed=deployed,
             awake=dataclasses.replace(deployed.function, ready=ready_in_use(deployed)),
@@ -140,10 +144,11 @@ class Readiness:
             if kept is not newest:
                 self._sleep(kept)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _prepare(self, function: Function) -> None:
         try:

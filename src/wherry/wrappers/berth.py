@@ -221,8 +221,12 @@ class Berth:
                     extra={"function": self._function.name, "error": repr(error)},
                 )
                 return
-            self._waiting.append(held)
             self.stats.prepared += 1
+            if len(self._waiting) >= self._target:  # fewer are asked for since it was begun
+                self._unwanted.append(held)
+                self._wake.set()
+                return
+            self._waiting.append(held)
             self.stats.ready = len(self._waiting)
 
     def _may_make(self) -> bool:
