@@ -142,8 +142,8 @@ def test_deploy_list_describe_invoke_scale_and_remove(faas: Faas) -> None:
     assert faas.ask("POST /function/upper.openfaas-fn", b"x", headers=SDK)[2] == b"X"
     assert faas.json("GET /system/function/upper")["invocationCount"] == 3
     for replicas in (0, 2):
-        body = {"serviceName": "upper", "replicas": replicas, "namespace": "openfaas-fn"}
-        assert faas.status("POST /system/scale-function/upper", body) == 202
+        wanted = {"serviceName": "upper", "replicas": replicas, "namespace": "openfaas-fn"}
+        assert faas.status("POST /system/scale-function/upper", wanted) == 202
         shown = faas.json("GET /system/function/upper")
         assert shown["replicas"] == replicas
         if not replicas:

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from tests.support.system_app import System, system
+
+from wherry.triggers.http.bodies import read_body
+from wherry.triggers.http.errors import Refused
 
 UPPER: dict[str, Any] = {"service": "upper", "image": "busybox", "envProcess": "tr a-z A-Z"}
 LOUD = {"service": "loud", "image": "busybox", "command": ["sh", "-c", "cat >&2; echo done"]}
@@ -281,3 +285,17 @@ def _references(value: Any) -> list[str]:
     return (
         [found for each in value for found in _references(each)] if isinstance(value, list) else []
     )
+
+
+async def test_a_document_that_never_ends_is_a_408() -> None:
+    never = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await never.wait()
+        raise AssertionError
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(Refused, match="within 0.01 s") as refused:
+        await read_body(request, limit=10, within=0.01)
+    assert refused.value.status == 408
+    assert refused.value.headers == {"Connection": "close"}
