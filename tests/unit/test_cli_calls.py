@@ -112,6 +112,13 @@ def test_a_result_is_printed_byte_for_byte(gateway: FakeGateway, run: Run) -> No
     assert "no result yet" in err
 
 
+def test_a_result_is_waited_for(gateway: FakeGateway, run: Run) -> None:
+    gateway.replies["GET /system/calls/c1"] = (200, document(1))
+    gateway.replies["GET /system/calls/c1/result"] = (200, "late")
+    assert run("result", "--wait", "c1") == (0, "late", "")
+    assert gateway.lines == ["GET /system/calls/c1?wait=30", "GET /system/calls/c1/result"]
+
+
 def test_lines_of_a_call_come_from_the_log_or_else_from_its_record(
     gateway: FakeGateway, run: Run
 ) -> None:

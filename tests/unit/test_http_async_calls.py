@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.queue_gateway import queue_gateway
 
 from wherry.calls import QueueLimits
+
+if TYPE_CHECKING:
+    from wherry.testing import Call
 
 
 async def test_a_queued_call_is_accepted_run_and_shown_with_its_result(tmp_path: Path) -> None:
@@ -105,6 +110,25 @@ async def test_calls_are_cancelled_and_asked_for_again(tmp_path: Path) -> None:
         retried = await ask("POST /system/calls/c1/retry")
         assert (retried.status, retried.json["state"]) == (202, "queued")
         assert (await ask("POST /system/calls/c1/retry")).status == 409
+
+
+async def test_the_end_of_a_call_is_waited_for_by_everybody_who_asks(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def waits(call: Call) -> None:
+        await gate.wait()
+
+    async with queue_gateway(tmp_path, programs={"waits": waits}) as (ask, on):
+        on.declared.add("waits", "waits")
+        await ask("POST /async-function/waits", b"", headers={"X-Call-Id": "c1"})
+        soon = await ask("GET /system/calls/c1?wait=0.01")
+        assert soon.json["state"] in ("queued", "running")
+        asked = [asyncio.create_task(ask("GET /system/calls/c1?wait=60")) for _ in range(3)]
+        await on.until("c1", "running")
+        gate.set()
+        assert {(await each).json["state"] for each in asked} == {"done"}
+        assert on.store._awaited == {}
+        assert (await ask("GET /system/calls/c1?wait=-1")).status == 400
 
 
 async def test_calls_that_do_not_exist_are_json_errors(tmp_path: Path) -> None:

@@ -171,8 +171,10 @@ class Attempt:
             partial(queue.finish, claimed=self.claimed, ending=found, result=result, now=now)
         )
         await self._store.files.remove(finished.unused)
-        if found.state != "queued" and self.claimed.request.callback:
-            self._store.notify()
+        if found.state != "queued":
+            self._store.ended(self.claimed.request.id)
+            if self.claimed.request.callback:
+                self._store.notify()
 
     async def _pause(self, error: WherryError) -> None:
         _LOG.error(

@@ -52,8 +52,8 @@ class RetryPolicy:
     """How often there may be no place for a call: about a day."""
     interruptions: int = 20
     """How often a call may be cut short by the server's own end before it counts as its cause."""
-    callbacks: Backoff = Backoff()
-    callback_attempts: int = 12
+    callbacks: Backoff = Backoff(most=600.0)
+    callback_attempts: int = 16
 
 
 def retry_after(text: str | None) -> float | None:

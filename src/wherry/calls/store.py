@@ -18,12 +18,16 @@ from wherry.calls.payloads import Payload, PayloadFiles
 from wherry.calls.queue import Now
 from wherry.calls.recorder import Recorder
 from wherry.calls.room import Room
+from wherry.calls.waking import woken
 from wherry.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from wherry.service.call import Trigger
+
+_LOOK = 5.0
+"""Seconds after which who waits for a call looks for what other processes did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class CallStore:
         self._room = Room(limits)
         self._listeners: list[Callable[[], None]] = []
         self._cancelling: list[Callable[[int], None]] = []
+        self._awaited: dict[str, asyncio.Event] = {}
 
     @classmethod
     async def open(
@@ -149,6 +154,7 @@ class CallStore:
         for listener in self._cancelling:
             listener(number)
         self.notify()
+        self.ended(id)
         return await self.get(id)
 
     async def retry(self, id: str) -> CallRecord:  # noqa: A002 - what it is
@@ -173,6 +179,29 @@ class CallStore:
         if found is None and running is None:
             raise NotFound(f"there is no call {id!r}; records are kept for a limited time")
         return running or found  # type: ignore[return-value]  # one of them is there
+
+    async def wait(self, id: str, *, seconds: float) -> CallRecord:  # noqa: A002 - what it is
+        """Return a call when it has ended, or after so many seconds as it is then.
+
+        Raises :class:`NotFound`.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            event = self._awaited.setdefault(id, asyncio.Event())
+            record = await self.get(id)
+            left = end - loop.time()
+            if not record.is_open or left <= 0:
+                if self._awaited.get(id) is event:
+                    del self._awaited[id]
+                event.set()  # others who wait look again
+                return record
+            await woken(event, within=min(left, _LOOK))
+
+    def ended(self, id: str) -> None:  # noqa: A002 - what it is
+        """Let those know who wait for the end of a call."""
+        if (event := self._awaited.pop(id, None)) is not None:
+            event.set()
 
     async def list(
         self,

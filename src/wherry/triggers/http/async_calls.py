@@ -16,6 +16,7 @@ from wherry.triggers.http.call_documents import (
     CallDocument,
     CallsQuery,
     Problem,
+    WaitQuery,
     document_of,
 )
 from wherry.triggers.http.duplex import BodyTooLarge, content_length, too_large
@@ -62,8 +63,10 @@ def operations(parts: Parts) -> list[Operation]:
             work=_in_json(calls.list),
         ),
         Operation(
-            method="GET", path=_CALL, name="getCall", needs="read", summary="Show a call",
-            replies={200: Reply(text="The call.", kind=CallDocument), 404: _NONE},
+            method="GET", path=_CALL, name="getCall", needs="read", query=WaitQuery,
+            summary="Show a call, on demand when it has ended",
+            replies={200: Reply(text="The call.", kind=CallDocument), 404: _NONE,
+                     400: Reply(text="The query cannot be read.", kind=Problem)},
             work=_in_json(calls.show),
         ),
         Operation(
@@ -170,7 +173,8 @@ class _Calls:
         return encoded([document_of(record) for record in found])
 
     async def show(self, request: Request) -> Response:
-        return encoded(document_of(await self._calls.get(_id(request))))
+        query = read_query(request.query_params, WaitQuery)
+        return encoded(document_of(await self._calls.wait(_id(request), seconds=query.wait)))
 
     async def cancel(self, request: Request) -> Response:
         return encoded(document_of(await self._calls.cancel(_id(request))), status=202)

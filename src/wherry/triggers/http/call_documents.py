@@ -76,6 +76,13 @@ class CallsQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     limit: Annotated[int, Meta(ge=1, le=MOST)] = 100
 
 
+class WaitQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How long to wait for the end of a call."""
+
+    wait: Annotated[float, Meta(ge=0, le=300)] = 0.0
+    """Seconds; the answer comes when the call has ended, and not later than then."""
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong."""
 
