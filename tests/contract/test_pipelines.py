@@ -270,3 +270,25 @@ async def test_a_stage_that_ignores_sigpipe_is_killed(
     assert found.ok
     assert found.stages[0].cut
     assert await harness.leftovers() == []
+
+
+@bounded
+async def test_a_second_cancellation_does_not_cut_the_cleaning_up_short(
+    harness: Harness, client: AsyncClient, stages: Stages
+) -> None:
+    begun = asyncio.Event()
+
+    async def call() -> None:
+        async with client.start_pipe(*stages(CAT, CAT), input=silent()) as running:
+            begun.set()
+            async for _ in running:
+                pass
+
+    calling = asyncio.create_task(call())
+    await begun.wait()
+    calling.cancel()
+    while not calling.done():
+        await asyncio.sleep(0)
+        calling.cancel()
+    assert calling.cancelled()
+    assert await harness.leftovers() == []

@@ -141,13 +141,12 @@ class Pipeline:
             await self._work
 
     async def leave(self) -> None:
-        """End what still runs."""
+        """End what still runs; a cancellation meanwhile comes out when that is done."""
         work = self._work
         if work is None:
             return
-        if not work.done():
-            work.cancel()
-            await asyncio.wait([work])
+        work.cancel()
+        await _ended(work)
         if not self._told and not work.cancelled() and (error := work.exception()) is not None:
             _log.error("leaving a pipeline failed", exc_info=error)
 
@@ -236,6 +235,18 @@ class Pipeline:
         last = (self.failed or self.links[-1]).exit
         assert last is not None
         return last
+
+
+async def _ended(work: asyncio.Task[None]) -> None:
+    """Wait for a task that engines end in bounded time, even when we are cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 @asynccontextmanager
