@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from wherry.engines.relay import UP
+from wherry.engines.relay import ACCEPTED, UP
 from wherry.functions.model import DEFAULT_NAMESPACE, Deployed, Deployment, Settings
 from wherry.models import Function
 
@@ -66,7 +66,10 @@ async def _next(line: socket.socket) -> socket.socket | None:
     finally:
         loop.remove_reader(line.fileno())
     data, fds, _, _ = socket.recv_fds(line, 1, 1)
-    return socket.socket(fileno=fds[0]) if data else None
+    if not data:
+        return None
+    await loop.sock_sendall(line, ACCEPTED)
+    return socket.socket(fileno=fds[0])
 
 
 async def _unless(stop: asyncio.Event, work: Any) -> Any:

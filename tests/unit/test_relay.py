@@ -9,13 +9,13 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from tests.support.require import require
 
-from wherry.engines.relay import RELAY, UP
+from wherry.engines.relay import ACCEPTED, RELAY, UP
 
 FLAGS = ["-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror"]
 SANITIZED = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -48,6 +48,7 @@ def relay(relays: dict[str, Path], request: pytest.FixtureRequest) -> Path:
 class Running:
     process: asyncio.subprocess.Process
     door: socket.socket
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def said(self) -> bytes:
         return await asyncio.get_running_loop().sock_recv(self.door, 1)
@@ -55,7 +56,9 @@ class Running:
     async def connect(self) -> Stream:
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self.door, [b"C"], [theirs.fileno()])
+            async with self.asking:
+                socket.send_fds(self.door, [b"C"], [theirs.fileno()])
+                assert await self.said() == ACCEPTED
         return await asyncio.open_unix_connection(sock=ours)
 
     async def end(self) -> int:
@@ -313,3 +316,15 @@ async def test_an_answer_comes_through_although_the_request_is_not_read(
             writer.write(bytes(4 << 20))
             assert await reader.read(9) == b"too large"
             writer.transport.abort()
+
+
+async def test_a_connection_that_is_left_open_holds_nobody_up(relay: Path, tmp_path: Path) -> None:
+    async with served(echo) as port, running(relay, tmp_path, port, *WAIT) as it:
+        assert await it.said() == UP
+        streams = [await it.connect() for _ in range(3)]
+        for _ in range(5):
+            for reader, writer in streams:
+                writer.write(b"ping")
+                assert await reader.readexactly(4) == b"ping"
+        for _, writer in streams:
+            writer.close()

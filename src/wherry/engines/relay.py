@@ -12,6 +12,8 @@ from pathlib import Path
 RELAY = Path(__file__).parent / "local" / "native" / "relay"
 UP = b"U"
 """What the relay says when the program's port accepts connections."""
+ACCEPTED = b"A"
+"""What it says of each connection that it takes; anything else: the program has ended."""
 
 
 def has_relay() -> bool:

@@ -14,7 +14,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from wherry.engines.relay import RELAY, UP, has_relay
+from wherry.engines.relay import ACCEPTED, RELAY, UP, has_relay
 from wherry.errors import EngineError, Unsupported
 from wherry.images.locks import acquire
 from wherry.models import Mount
@@ -82,7 +82,9 @@ class Door:
         (path / "relay").chmod(0o755)
         self._listener = _listen(path / "door")
         self._line: socket.socket | None = None
-        self._sending = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._owed = 0
+        self._waiting: set[asyncio.Event] = set()
 
     @property
     def mount(self) -> Mount:
@@ -111,17 +113,19 @@ class Door:
             raise EngineError("the container ended before its program accepted connections")
 
     async def connect(self) -> socket.socket:
-        """Return our end of a new connection to the program; raises :class:`EngineError`.
+        """Return our end of a new connection to the program.
 
-        A program that does not accept it ends the connection.
+        A program that does not accept it ends the connection. Raises :class:`EngineError` when
+        the container has ended: nothing was handed over then.
         """
         if self._line is None:
             raise EngineError("the container has ended")
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                async with self._sending:
+                async with self._asking:
                     await self._hand_over(theirs)
+                    await self._answered()
         except BaseException:
             ours.close()
             raise
@@ -132,8 +136,13 @@ class Door:
         """End the line, which ends the program, and remove what was in the directory."""
         self._stop_listening()
         if self._line is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._line.fileno())
+            loop.remove_writer(self._line.fileno())
             self._line.close()
             self._line = None
+        for waiting in self._waiting:
+            waiting.set()
         shutil.rmtree(self.path, ignore_errors=True)
 
     async def _hand_over(self, end: socket.socket) -> None:
@@ -141,12 +150,44 @@ class Door:
             try:
                 socket.send_fds(self._line, [b"C"], [end.fileno()])
             except BlockingIOError:
-                await _writable(self._line)
+                await self._until(self._line, writable=True)
             except OSError as error:
                 raise EngineError(f"the container has ended: {error.strerror}") from error
             else:
+                self._owed += 1
                 return
         raise EngineError("the container has ended")
+
+    async def _answered(self) -> None:
+        """Hear what became of the last connection, after those whose callers did not wait."""
+        said = b""
+        while self._owed and self._line is not None:
+            await self._until(self._line, writable=False)
+            try:
+                said = self._line.recv(1)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise EngineError(f"the container has ended: {error.strerror}") from error
+            if not said:
+                break
+            self._owed -= 1
+        if said != ACCEPTED:
+            raise EngineError("the container has ended")
+
+    async def _until(self, line: socket.socket, *, writable: bool) -> None:
+        """Wait until the line can be read from, or written to, or is closed; nothing is taken."""
+        loop, number = asyncio.get_running_loop(), line.fileno()
+        ready = asyncio.Event()
+        watch = loop.add_writer if writable else loop.add_reader
+        watch(number, ready.set)
+        self._waiting.add(ready)
+        try:
+            await ready.wait()
+        finally:
+            self._waiting.discard(ready)
+            if self._line is line:  # else its number may be somebody else's by now
+                (loop.remove_writer if writable else loop.remove_reader)(number)
 
     def _stop_listening(self) -> None:
         if self._listener.fileno() >= 0:
@@ -187,13 +228,3 @@ def _remove_leftovers(base: Path) -> None:
             continue  # in use, or just being made
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
-
-
-async def _writable(sock: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_writer(sock.fileno(), ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_writer(sock.fileno())

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from wherry.errors import Busy, StartError, Unsupported, UsageError, WherryError
+from wherry.errors import Busy, EngineError, StartError, Unsupported, UsageError, WherryError
 from wherry.models import Exit, Invocation, Output
 from wherry.service import health
 from wherry.service.call import STDERR_TAIL, Call
@@ -108,9 +108,7 @@ class Kept:
         self._unused.clear()
         self._stop_timer()
         try:
-            door = self._door or await self._started()
-            connection = await door.connect()
-            with connection:
+            with await self._connected() as connection:
                 yield connection
         finally:
             self._users -= 1
@@ -140,6 +138,16 @@ class Kept:
         self._rest()
         if self._keeping is not None:
             await asyncio.wait([self._keeping])
+
+    async def _connected(self) -> socket.socket:
+        while True:
+            door = self._door or await self._started()
+            try:
+                return await door.connect()
+            except EngineError:
+                # It has just ended, which will be noticed: the next one is waited for.
+                if self._door is door:
+                    self._door = None
 
     async def _started(self) -> Door:
         if self._closed:
@@ -191,7 +199,8 @@ class Kept:
             "a kept container ended",
             extra={"function": self.deployed.qualified, "reason": str(error)},
         )
-        self._refuse(error)
+        if not was_up:
+            self._refuse(error)
         return was_up
 
     def _refuse(self, error: WherryError) -> None:
@@ -251,6 +260,9 @@ class Kept:
         task, stop = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([task, reading, stop], return_when=asyncio.FIRST_COMPLETED)
+            if task.done() and isinstance(task.exception(), EngineError):
+                # The line has ended, a moment before the container: that one can say why.
+                await asyncio.wait([reading], timeout=self._patience.stop)
             if reading.done():
                 raise StartError(
                     f"function {self.deployed.name!r} {reading.result().describe()}, where a "

@@ -25,6 +25,7 @@ from wherry.errors import EngineError, ImageNotFound, Unsupported, UsageError
 
 if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient, Response
+    from wherry.engines.docker.deaths import Watch
     from wherry.engines.docker.duplex import Duplex
     from wherry.engines.docker.errands import Errands
     from wherry.engines.docker.options import Profile
@@ -65,7 +66,7 @@ class Call:
         self._client = client
         self._body = create_body(invocation, profile=profile, has_stdin=has_stdin)
         self._files = files_of(invocation.function)
-        self._is_gated = preparation is not None and preparation.waiting == "gate"
+        self._is_gated = preparation is not None and bool(preparation.files)
         if preparation is not None:
             self._body = preparation.apply(self._body)
             self._files += preparation.files
@@ -83,8 +84,10 @@ class Call:
         for base, inside in files.items():
             await self._put(base, inside)
 
-    async def attach(self) -> DockerContainer:
+    async def attach(self, watch: Watch | None = None) -> DockerContainer:
         """Attach and wait for its end; :meth:`DockerContainer.close` what is returned.
+
+        ``watch``, which must be older than the attachment, can tell the end earlier.
 
         Input has a connection of its own. When a program ends without having read everything,
         the engine closes that connection with bytes unread, which is a reset: it would take
@@ -107,6 +110,7 @@ class Call:
             output=streams[0],
             stdin=streams[1][0] if len(streams) > 1 else None,
             waiting=told,
+            death=None if watch is None else watch.expect(self._id or ""),
         )
         return self.container
 

@@ -6,8 +6,9 @@
  * 'U' is said through the door as soon as 127.0.0.1:PORT (or [::1]:PORT) accepts a connection.
  * From then on each descriptor that comes through the door, one with every byte, is one end of a
  * connection, and is relayed to that port: both ways at once, with half-closes, and with at most
- * BUFFER bytes waiting in each direction. The end of the door is the end of its owner: PROGRAM
- * gets SIGTERM, and GRACE milliseconds later all is over.
+ * BUFFER bytes waiting in each direction. For each one 'A' is said, or 'N' when PROGRAM has ended.
+ * The end of the door is the end of its owner: PROGRAM gets SIGTERM, and GRACE milliseconds later
+ * all is over.
  *
  * Signals are handed on to PROGRAM. When it ends, what is still on its way is delivered, for at
  * most GRACE milliseconds, and its exit code is ours: 128+N for the death by signal N, 127 when
@@ -131,6 +132,14 @@ dial (void)
   return fd;
 }
 
+/* An owner that is gone is noticed by the end of the door. */
+static void
+tell (const char *byte)
+{
+  if (send (door, byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+    die ("the door");
+}
+
 static int
 error_of (int fd)
 {
@@ -157,8 +166,7 @@ try_port (void)
     }
   close (fd);
   is_up = 1;
-  if (send (door, "U", 1, MSG_NOSIGNAL) != 1)
-    die ("the door");
+  tell ("U");
 }
 
 /* ---- connections ------------------------------------------------------------------------- */
@@ -241,7 +249,7 @@ move (struct connection *it, int side)
       ssize_t count = 0;
       if (pipe->length == 0 && !from->at_end)
         {
-          count = recv (from->fd, pipe->data, BUFFER, 0);
+          count = recv (from->fd, pipe->data, BUFFER, MSG_DONTWAIT);
           int broken = count < 0 && !would_block ();
           if (broken && side == OUTER)
             return -1;
@@ -251,7 +259,8 @@ move (struct connection *it, int side)
         }
       if (pipe->length == 0)
         break;
-      count = send (to->fd, pipe->data + pipe->start, pipe->length, MSG_NOSIGNAL);
+      count = send (to->fd, pipe->data + pipe->start, pipe->length,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
       if (count < 0 && !would_block ())
         {
           if (side == INNER)
@@ -360,6 +369,7 @@ answer_door (void)
       {
         int fd;
         memcpy (&fd, CMSG_DATA (at), sizeof fd);
+        tell (is_over ? "N" : "A");
         open_connection (fd);
       }
 }
