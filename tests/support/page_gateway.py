@@ -28,6 +28,7 @@ def room_for_a_gateway() -> Iterator[Mapping[str, str]]:
             yield {
                 USUAL: address,
                 "wherry serve --no-auth": f"wherry serve --no-auth --listen {address}",
+                "wherry serve 2>": f"wherry serve --listen {address} 2>",
             }
         finally:
             curl.unlink()

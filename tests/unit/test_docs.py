@@ -152,7 +152,7 @@ def parsers(group: Group = ROOT) -> Iterator[Parser]:
             yield group.load(name).parser()
 
 
-@pytest.mark.parametrize("script", ["python_reference", "cli_reference"])
+@pytest.mark.parametrize("script", ["python_reference", "cli_reference", "http_reference"])
 def test_the_references_are_what_the_code_says(script: str) -> None:
     done = subprocess.run(
         [sys.executable, TOP / "scripts" / f"{script}.py", "--check"], check=False

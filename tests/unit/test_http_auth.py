@@ -11,6 +11,8 @@ from tests.support.system_app import System, system
 
 from wherry.errors import UsageError
 from wherry.triggers.http.auth import AuthOptions, check_no_auth
+from wherry.triggers.http.guarding import needed
+from wherry.triggers.http.openapi import described
 from wherry.triggers.http.origins import Origins
 from wherry.triggers.http.rates import Rate
 
@@ -301,3 +303,11 @@ def test_no_auth_is_allowed_where_only_this_machine_can_reach(listen: str) -> No
 def test_no_auth_is_refused_on_any_other_address(listen: str) -> None:
     with pytest.raises(UsageError, match="--no-auth"):
         check_no_auth(listen)
+
+
+async def test_what_the_document_says_of_scopes_is_what_the_guard_asks_for(
+    closed: System,
+) -> None:
+    for operation in described(closed.parts):
+        path = operation.path.format(name="x", namespace="x", id="x")
+        assert needed(path, operation.method) == operation.needs, operation.name

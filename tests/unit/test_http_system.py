@@ -295,7 +295,7 @@ async def test_a_document_that_never_ends_is_a_408() -> None:
         raise AssertionError
 
     request = Request({"type": "http", "method": "POST", "headers": []}, receive)
-    with pytest.raises(Refused, match="within 0.01 s") as refused:
+    with pytest.raises(Refused, match=r"within 0\.01 s") as refused:
         await read_body(request, limit=10, within=0.01)
     assert refused.value.status == 408
     assert refused.value.headers == {"Connection": "close"}
