@@ -42,6 +42,8 @@ only to a terminal. `--engine` and `--data-dir` may also stand before the subcom
 | 127 | the image has no such program |
 | 2 | the command, or what it asks for, cannot be right, or cannot be done on this machine |
 
+`wherry invoke` ends with 125 also when the gateway cannot call the function, whatever the reason.
+
 A function that ends by a SIGINT, SIGTERM or SIGHUP which `wherry run` was sent ends `wherry run`
 by the same signal (so a shell's loop stops at Ctrl-C), and a closed stdout ends both by SIGPIPE;
 `$?` is then 128+N as well.
@@ -67,6 +69,8 @@ One object on one line, printed when the call has ended; the exit code stays the
 | --- | --- |
 | `WHERRY_ENGINE` | the engine, where `--engine` does not name one |
 | `WHERRY_DATA_DIR` | the data directory, where `--data-dir` does not name one |
+| `WHERRY_GATEWAY`, `OPENFAAS_URL` | the gateway, where `--gateway` does not name one |
+| `WHERRY_TOKEN` | the token for it, where `--token-file` does not hold one |
 
 [Configuration](configuration.md) has the rest.
 """

@@ -61,7 +61,9 @@ def unreachable(address: Address, error: OSError) -> EngineUnavailable:
             "give --ca-file, or --tls-no-verify"
         )
     if isinstance(error, ConnectionRefusedError | FileNotFoundError):
-        hint = "start one: `wherry serve --no-auth`, or name another with --gateway"
-        return EngineUnavailable(f"no gateway answers at {address.text}; {hint}")
+        return EngineUnavailable(
+            f"no gateway answers at {address.text}; start one: `wherry serve --no-auth`, "
+            "or name another with --gateway"
+        )
     why = "no answer" if isinstance(error, TimeoutError) else error.strerror or error
     return EngineUnavailable(f"the gateway at {address.text} cannot be reached: {why}")
