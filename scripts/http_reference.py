@@ -63,6 +63,9 @@ twice that), one that takes longer than {within} s to arrive a 408.
 What the tables below do not repeat: an operation with a query or a body may answer 400, one with
 a body 408 and 413, and one with a scope 401, 403 and 429.
 
+`usage` is there for clients that ask for it (`usage=1`) and 0: no engine tells yet what its
+containers take.
+
 A query parameter that is empty counts as absent, and one that comes twice is refused. Fields of
 a document that are not known are ignored, as OpenFaaS does; so are unknown query parameters.
 

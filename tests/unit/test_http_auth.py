@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.asgi import Asgi, basic
 from tests.support.system_app import System, system
 
-from wherry.errors import UsageError
+from wherry.errors import NotFound, UsageError
 from wherry.triggers.http.auth import AuthOptions, check_no_auth
-from wherry.triggers.http.guarding import needed
+from wherry.triggers.http.errors import plain
+from wherry.triggers.http.guarding import Guarded, needed
 from wherry.triggers.http.openapi import described
 from wherry.triggers.http.origins import Origins
 from wherry.triggers.http.rates import Rate
@@ -122,6 +125,46 @@ async def test_a_server_may_ask_for_a_token_for_every_call(tmp_path: Path) -> No
         assert (await opened.ask("POST /function/upper", b"hi")).status == 401
         token = opened.token("invoke:*")
         assert (await opened.ask("POST /function/upper", b"hi", headers=token)).body == b"HI"
+
+
+@dataclass
+class Record:
+    qualified: str
+
+
+class Calls:
+    async def get(self, id: str) -> Any:  # noqa: A002
+        if id not in ("mine", "other"):
+            raise NotFound("there is none")
+        return Record("upper.openfaas-fn" if id == "mine" else "other.openfaas-fn")
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("GET /system/calls/mine", True),
+        ("GET /system/calls/mine/result", True),
+        ("DELETE /system/calls/mine", True),
+        ("POST /system/calls/mine/retry", False),
+        ("GET /system/calls/other", False),
+        ("DELETE /system/calls/other", False),
+        ("GET /system/calls/none", False),
+        ("GET /system/calls", False),
+        ("GET /system/calls/", False),
+    ],
+)
+async def test_who_may_invoke_a_function_may_look_after_a_call_of_it(
+    closed: System, line: str, allowed: bool
+) -> None:
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        await plain(200, "inside")(scope, receive, send)
+
+    assert closed.parts.guard is not None
+    ask = Asgi(Guarded(inside, closed.parts.guard, calls=Calls()))
+    answer = await ask(line, headers=closed.token("invoke:upper"))
+    assert answer.status == (200 if allowed else 403)
+    assert (await ask(line)).status == 401
+    assert (await ask(line, headers=closed.token("admin", name="admin"))).status == 200
 
 
 async def test_a_token_may_stand_in_for_the_password_of_basic_auth(closed: System) -> None:

@@ -59,7 +59,7 @@ def gateway(
     )
     app: ASGIApp = _Front(Invoke(parts, modes=dict(modes or {})), Paths(parts.functions), rest)
     if parts.guard is not None:
-        app = Guarded(app, parts.guard)
+        app = Guarded(app, parts.guard, calls=parts.calls)
     return AccessLogged(app)
 
 

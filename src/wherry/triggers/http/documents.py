@@ -20,7 +20,10 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Usage(_Document, frozen=True, kw_only=True, rename="camel"):
-    """What the containers of a function take now."""
+    """What the containers of a function take now; 0 where the engine does not tell.
+
+    No engine tells yet.
+    """
 
     cpu: float
     """Thousandths of a core."""
