@@ -39,6 +39,11 @@ class Complaint:
             return b""
         return self.release()
 
+    @property
+    def holds(self) -> bool:
+        """Whether anything may still be the init's."""
+        return bool(self._held)
+
     def release(self) -> bytes:
         """Return what was held: it was the program's own."""
         self._decided = True

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wherry.engines.base import Event, Stdin
     from wherry.engines.docker.client import DockerClient, Response
     from wherry.engines.docker.connection import Connection
+    from wherry.engines.docker.deaths import Death
     from wherry.engines.docker.duplex import Duplex
     from wherry.engines.docker.lastwords import Ending
 
@@ -51,6 +52,7 @@ class DockerContainer:
         output: tuple[Duplex, bytes],
         stdin: Duplex | None,
         waiting: Response,
+        death: Death | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -61,6 +63,7 @@ class DockerContainer:
         self._client = client
         self._output, self._carried = output
         self._stdin = stdin
+        self._death = death
         self._waiting: Connection | None = waiting.connection
         self._wait = asyncio.create_task(self._wait_for_end(waiting.connection))
         self._wait.add_done_callback(self._watch_output)
@@ -175,6 +178,12 @@ class DockerContainer:
             raise self._failure
 
     async def _exit(self) -> Exit:
+        if self._death is not None and not self._complaint.holds:
+            code = await self._death.told_before(self._wait)
+            self._raise_failure()
+            if code is not None and code < 128:
+                self.has_ended_early = True
+                return Exit(code)
         code = await self._wait
         self._raise_failure()
         known = await self._inspect()
@@ -367,6 +376,8 @@ class DockerContainer:
         for connection in connections:
             connection.close()
         self._wait.cancel()
+        if self._death is not None:
+            self._death.forget()
         if self._ahead is not None:
             self._ahead.cancel()
             await asyncio.gather(self._ahead, return_exceptions=True)

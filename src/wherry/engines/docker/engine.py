@@ -14,6 +14,7 @@ from wherry.engines.docker.archive import unpack
 from wherry.engines.docker.call import Call
 from wherry.engines.docker.client import DockerClient
 from wherry.engines.docker.context import address_from_environment
+from wherry.engines.docker.deaths import Deaths
 from wherry.engines.docker.errands import Errands
 from wherry.engines.docker.failures import Refused, failing
 from wherry.engines.docker.images import PullProgress, pull
@@ -22,7 +23,7 @@ from wherry.engines.docker.options import Profile, check
 from wherry.engines.docker.ready import DockerSlot, Preparation, tell, waiting_invocation
 from wherry.engines.docker.watch import ImageWatch
 from wherry.engines.sources import sources_of
-from wherry.errors import EngineUnavailable, ImageNotFound
+from wherry.errors import EngineError, EngineUnavailable, ImageNotFound
 from wherry.images.credentials import StoredCredentials, default_files
 from wherry.images.flights import Flights
 from wherry.streams import NOTHING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from wherry.engines.base import Stdin
     from wherry.engines.docker.address import Address
     from wherry.engines.docker.container import DockerContainer
+    from wherry.engines.docker.deaths import Watch
     from wherry.engines.docker.ready import Begin
     from wherry.images.credentials import CredentialSource
     from wherry.models import Function, Invocation
@@ -72,6 +74,7 @@ class DockerEngine:
         self._credentials = credentials or StoredCredentials(())
         self._progress = progress
         self._errands = Errands()
+        self._deaths = Deaths(self.client)
         self._running: set[DockerContainer] = set()
         # An engine starts a few containers in a second, however many are asked for. Waiting here
         # rather than there keeps its answers within the time limit.
@@ -121,7 +124,8 @@ class DockerEngine:
             sources = sources_of(function)  # before they are read: at worst they are newer
             try:
                 async with self._starts:
-                    container = await self._create_attached(call)
+                    await self._create(call)
+                    container = await self._attach(call)
                     if preparation.waiting != "created":
                         await call.start()
                     if preparation.waiting == "started" and preparation.files:
@@ -161,6 +165,7 @@ class DockerEngine:
             try:
                 await self._errands.finish()
             finally:
+                await self._deaths.aclose()
                 await self.client.aclose()
 
     @asynccontextmanager
@@ -178,14 +183,27 @@ class DockerEngine:
 
     async def _begin(self, call: Call, stdin: Stdin) -> DockerContainer:
         async with self._starts:
-            container = await self._create_attached(call)
+            container = await self._create_watched(call)
             container.feed(stdin)
             await call.start()
         return container
 
-    async def _create_attached(self, call: Call) -> DockerContainer:
-        await self._create(call)
-        container = await call.attach()
+    async def _create_watched(self, call: Call) -> DockerContainer:
+        watching = asyncio.create_task(self._deaths.watch())
+        try:
+            await self._create(call)
+        except BaseException:
+            watching.cancel()
+            await asyncio.wait([watching])
+            raise
+        try:
+            watch = await watching
+        except EngineError:
+            watch = None  # then it is the answer to its wait that tells the end
+        return await self._attach(call, watch)
+
+    async def _attach(self, call: Call, watch: Watch | None = None) -> DockerContainer:
+        container = await call.attach(watch)
         self._running.add(container)
         return container
 
