@@ -73,7 +73,7 @@ async def _kill_one(home: Path, *, which: int, moments: list[float]) -> None:
             isinstance(ended, Exit) and ended.code in (137, None)
         ), f"killed after {moment} s: {ended!r}"
         assert time.perf_counter() - begun < moment + 2, "the end was not noticed"
-        _assert_clean(remains, on)
+        await _assert_clean(remains, on)
     await on.aclose()
 
 
@@ -105,7 +105,7 @@ async def caller_is_terminated(home: Path) -> None:
         await _within(0.5, lambda: not _alive(remains))
         assert len(on.reap().containers) <= _CALLS_AT_ONCE, "more were left than were starting"
         assert _alive(remains) == []
-    _assert_clean(remains, on)
+    await _assert_clean(remains, on)
     await on.aclose()
 
 
@@ -215,7 +215,7 @@ async def two_hundred_at_once(home: Path) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(200):
             group.create_task(one(number))
-    _assert_clean(remains, on)
+    await _assert_clean(remains, on)
     await on.aclose()
 
 
@@ -233,7 +233,7 @@ async def reader_is_slow(home: Path) -> None:
                 await asyncio.sleep(0.002)
     assert total == size
     assert _resident() - before < 8 * MIB, "what was not read was kept"
-    _assert_clean(remains, on)
+    await _assert_clean(remains, on)
     await on.aclose()
 
 
@@ -266,7 +266,7 @@ async def caller_leaves_early(home: Path) -> None:
             task.cancel()
         with suppress(asyncio.CancelledError, LookupError):
             await task
-    _assert_clean(remains, on)
+    await _assert_clean(remains, on)
     await on.aclose()
 
 
@@ -287,11 +287,12 @@ async def interpreter_ends(home: Path) -> None:
         remains.callers.add(process.pid)
         process.wait()
     on.reap()
-    _assert_clean(remains, on)
+    await _assert_clean(remains, on)
     await on.aclose()
 
 
-def _assert_clean(remains: Remains, on: LocalEngine) -> None:
+async def _assert_clean(remains: Remains, on: LocalEngine) -> None:
+    await on.settled()
     left = remains.find(on)
     assert left == [], left
 

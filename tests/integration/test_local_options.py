@@ -70,6 +70,7 @@ async def test_labels_and_names_are_seen_from_outside_while_it_runs(calls: Calls
         assert not found.is_orphan
         await container.kill()
         await streams.collect(container)
+    await calls.engine.settled()
     assert of_this_engine(calls.engine) == []
 
 
@@ -100,6 +101,7 @@ async def test_an_engine_closed_during_a_start_starts_nothing(calls: Calls) -> N
     ends = await asyncio.gather(*calling, return_exceptions=True)
     for end in ends:
         assert isinstance(end, EngineError) or end.exit == Exit(137, "killed")  # type: ignore[union-attr]
+    await calls.engine.settled()
     assert of_this_engine(calls.engine) == []
 
 

@@ -78,6 +78,7 @@ def harness_of(engine: LocalEngine, data: Path) -> Harness:
         return left + [f"descriptor {name}" for name in _descriptors() - descriptors]
 
     async def ids() -> set[str]:
+        await engine.settled()
         return {found.marker.id for found in of_this_engine(engine)}
 
     async def cut(container: Container) -> None:

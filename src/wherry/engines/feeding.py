@@ -33,10 +33,17 @@ class Feeder:
         self.error: BaseException | None = None
         self._task = asyncio.create_task(self._run())
 
+    @property
+    def is_over(self) -> bool:
+        """Whether :meth:`stop` would neither wait nor raise."""
+        task = self._task
+        return task.done() and not task.cancelled() and task.exception() is None
+
     async def stop(self) -> None:
         """Stop pulling and wait until the source has been left."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             raise error
 

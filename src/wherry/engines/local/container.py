@@ -99,6 +99,15 @@ class LocalContainer:
                 self._before_its_start = signal
             await self.sandbox.kill()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether :meth:`stop` has nothing to do, and says that there is something to close."""
+        return (
+            self._finished
+            and (self._feeder is None or self._feeder.is_over)
+            and self.sandbox.is_over()
+        )
+
     async def stop(self) -> bool:
         """End the program if it still runs: afterwards, nothing of the image does.
 
@@ -108,12 +117,12 @@ class LocalContainer:
             if self._feeder is not None:
                 await self._feeder.stop()
         finally:
-            self._ready.forget()
             is_ending = await self.sandbox.stop()
         return is_ending
 
     async def close(self) -> None:
         """Leave nothing of a container that was stopped."""
+        self._ready.forget()
         try:
             await self.sandbox.close()
         finally:

@@ -196,7 +196,11 @@ class LocalEngine:
             except Exception:  # noqa: BLE001 - the caller's own error goes first
                 _log.exception("cleaning up failed", extra={"container": container.id})
             raise
-        await finish(self._end(planned, started))
+        if started.network is None and started.scratch is None and container.is_over:
+            self._running.discard(container)
+            self._endings.begin(container)
+        else:
+            await finish(self._end(planned, started))
         if error := container.take_source_error():
             raise error
 

@@ -75,6 +75,14 @@ class Sandbox:
             self._reap()
         return self._ended is None
 
+    def is_over(self) -> bool:
+        """Whether the program has ended and nothing but bubblewrap's own processes is left.
+
+        Init inherits all that loses its parent: when it has no child, nothing else is there.
+        """
+        told = self.has_told and self._ended is None and self._init is not None
+        return told and _children(self._init or 0) == []
+
     def release(self) -> None:
         """Let a held sandbox go on to its program."""
         if self._hold is not None:
@@ -130,7 +138,7 @@ class Sandbox:
         the kernel keeps for them; :meth:`close` waits for that.
         """
         self._hear_now()
-        if self.has_told and self._ended is None and self._is_empty():
+        if self.is_over():
             return True
         async with self._bounded():
             if self._ended is None:
@@ -164,10 +172,6 @@ class Sandbox:
             raise EngineError(
                 f"container {self._ids[-1]} did not end within {_ENDING:g} s of its kill"
             ) from error
-
-    def _is_empty(self) -> bool:
-        """Whether no process is left below its init, which inherits all that loses its parent."""
-        return self._init is not None and _children(self._init) == []
 
     async def _gone(self) -> None:
         while self._ended is None:
