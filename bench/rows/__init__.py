@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.rows import cold, command, docker, images, importing, ready, stream, sustained
+from bench.rows import cold, command, docker, images, importing, queue, ready, stream, sustained
 
 if TYPE_CHECKING:
     from bench.harness import Row
@@ -18,4 +18,5 @@ ROWS: tuple[Row[Any], ...] = (
     *stream.ROWS,
     *importing.ROWS,
     *images.ROWS,
+    *queue.ROWS,
 )

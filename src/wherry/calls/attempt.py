@@ -174,7 +174,7 @@ class Attempt:
         if found.state != "queued":
             self._store.ended(self.claimed.request.id)
             if self.claimed.request.callback:
-                self._store.notify()
+                self._store.notify_callback()
 
     async def _pause(self, error: WherryError) -> None:
         _LOG.error(

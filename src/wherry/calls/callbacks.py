@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from wherry.calls import telling
 from wherry.calls.retrying import RetryPolicy, retry_after
@@ -19,6 +19,8 @@ from wherry.errors import WherryError
 from wherry.functions.model import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     import aiohttp
 
     from wherry.calls.model import CallRecord
@@ -73,19 +75,15 @@ class Callbacks:
         self._at_once = at_once
         self._running: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        store.on_change(self._wake.set)
+        store.on_callback(self._wake.set)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         if self._deliver is not None:
             await self._run(self._deliver)
             return
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(total=_WITHIN, connect=10.0)
-        jar = aiohttp.DummyCookieJar()
-        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=jar) as session:
-            await self._run(partial(_post, session))
+        async with Posting() as posting:
+            await self._run(posting)
 
     async def _run(self, deliver: Deliver) -> None:
         async with asyncio.TaskGroup() as group:
@@ -99,11 +97,14 @@ class Callbacks:
     async def _begin(self, group: asyncio.TaskGroup, deliver: Deliver) -> float:
         """Start what is due, and return when to look again, in seconds."""
         most = self._at_once - len(self._running)
+        database = self._store.database
         try:
-            due = await self._store.database.write(
+            wait = await database.read(partial(telling.next_due, now=self._store.now()))
+            if wait is None or wait > 0:
+                return min(_IDLE, wait or _IDLE)
+            due = await database.write(
                 partial(telling.claim, now=self._store.now(), lease=_LEASE, most=most)
             )
-            wait = await self._store.database.read(partial(telling.next_due, now=self._store.now()))
         except WherryError as error:
             _LOG.error("callbacks cannot be read", extra={"error": str(error)})
             return 1.0
@@ -111,7 +112,7 @@ class Callbacks:
             task = group.create_task(self._tell(each, deliver))
             self._running.add(task)
             task.add_done_callback(self._ended)
-        return _IDLE if wait is None or len(due) == most else min(_IDLE, wait)
+        return 0.0 if due else 1.0
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -158,21 +159,51 @@ def _name(record: CallRecord) -> str:
     return record.name if record.namespace == DEFAULT_NAMESPACE else record.qualified
 
 
-async def _post(
-    session: aiohttp.ClientSession, url: str, *, headers: dict[str, str], body: AsyncIterator[bytes]
-) -> Told:
-    import aiohttp
+class Posting:
+    """Posts over HTTP; nothing of that is loaded before there is somebody to be told."""
 
-    try:
-        # Not further than where it was sent: whoever may be called back is decided by the URL.
-        async with session.post(url, headers=headers, data=body, allow_redirects=False) as answer:
-            if 200 <= answer.status < 300:
-                return Told(answer.status)
-            return Told(
-                answer.status,
-                f"{url} answered {answer.status} {answer.reason}",
-                retry_after=retry_after(answer.headers.get("Retry-After")),
-                final=answer.status == _GONE,
-            )
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        return Told(None, f"{url}: {describe(error)}")
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def __call__(
+        self, url: str, *, headers: dict[str, str], body: AsyncIterator[bytes]
+    ) -> Told:
+        """See :class:`Deliver`."""
+        import aiohttp
+
+        try:
+            # Not further than where it was sent: who may be called back is decided by the URL.
+            async with self._opened().post(
+                url, headers=headers, data=body, allow_redirects=False
+            ) as answer:
+                if 200 <= answer.status < 300:
+                    return Told(answer.status)
+                return Told(
+                    answer.status,
+                    f"{url} answered {answer.status} {answer.reason}",
+                    retry_after=retry_after(answer.headers.get("Retry-After")),
+                    final=answer.status == _GONE,
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return Told(None, f"{url}: {describe(error)}")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=_WITHIN, connect=10.0)
+            jar = aiohttp.DummyCookieJar()
+            self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=jar)
+        return self._session

@@ -34,9 +34,12 @@ class Spool:
     Leaving its block without :meth:`finish` removes what was taken in.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, directory: Path, *, prefix: str) -> None:
+        self._directory = directory
+        self._prefix = prefix
+        self._path = directory
         self._data = bytearray()
+        self._written = 0
         self._file: FileIO | None = None
         self._kept = False
         self.size = 0
@@ -73,10 +76,14 @@ class Spool:
     def _flush(self) -> None:
         try:
             if self._file is None:
+                self._path = self._directory / f"{self._prefix}{secrets.token_hex(12)}"
                 self._file = _create(self._path)
+            self._file.truncate(self._written)  # what is there of a write that failed
+            self._file.seek(self._written)
             _write_all(self._file, bytes(self._data))
         except OSError as error:
             raise EngineError(f"{self._path}: cannot write it: {error.strerror}") from error
+        self._written += len(self._data)
         self._data.clear()
 
     def _sync(self, file: FileIO) -> None:
@@ -103,7 +110,7 @@ class PayloadFiles:
 
     def spool(self) -> Spool:
         """Return a new payload to be written."""
-        return Spool(self._directory / f"{self._owner}-{secrets.token_hex(12)}")
+        return Spool(self._directory, prefix=f"{self._owner}-")
 
     async def chunks(self, payload: Payload) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a payload. Raises :class:`EngineError` when its file is gone."""

@@ -47,6 +47,7 @@ async def reclaim(store: CallStore) -> int:
     count = await store.database.write(take)
     if count:
         store.notify()
+        store.notify_callback()
     return count
 
 

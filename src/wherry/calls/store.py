@@ -62,6 +62,7 @@ class CallStore:
         self._clock = clock
         self._room = Room(limits)
         self._listeners: list[Callable[[], None]] = []
+        self._telling: list[Callable[[], None]] = []
         self._cancelling: list[Callable[[int], None]] = []
         self._awaited: dict[str, asyncio.Event] = {}
 
@@ -153,7 +154,7 @@ class CallStore:
         number = await self.database.write(partial(finding.cancel, id=id, now=self.now()))
         for listener in self._cancelling:
             listener(number)
-        self.notify()
+        self.notify_callback()
         self.ended(id)
         return await self.get(id)
 
@@ -249,14 +250,23 @@ class CallStore:
     # ---- for the workers -------------------------------------------------------------------
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` whenever there may be something to do."""
+        """Call ``listener`` whenever there may be a call to run."""
         self._listeners.append(listener)
+
+    def on_callback(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` whenever there may be somebody to be told a result."""
+        self._telling.append(listener)
 
     def on_cancel(self, listener: Callable[[int], None]) -> None:
         """Call ``listener`` with the number of a call that is to end, when it may be ours."""
         self._cancelling.append(listener)
 
     def notify(self) -> None:
-        """Say that there may be something to do."""
+        """Say that there may be a call to run."""
         for listener in self._listeners:
+            listener()
+
+    def notify_callback(self) -> None:
+        """Say that there may be somebody to be told a result."""
+        for listener in self._telling:
             listener()
