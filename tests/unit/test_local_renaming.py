@@ -17,8 +17,9 @@ def a_marker() -> Marker:
     return Marker(id=new_id(), owner=marker.this_process(), function="f", image="i")
 
 
-def test_the_id_of_a_child_can_be_changed_and_nothing_else_of_it() -> None:
-    made, new = a_marker(), new_id()
+@pytest.mark.parametrize("new", [new_id(), "a", "order-66.a:b_c", "x" * 128])
+def test_the_id_of_a_child_can_be_changed_and_nothing_else_of_it(new: str) -> None:
+    made = a_marker()
     with waiting_process(str(made)) as pid:
         assert marker.marker_of(pid) == made
         place = renaming.place_of_id(pid, id=made.id)
@@ -27,7 +28,7 @@ def test_the_id_of_a_child_can_be_changed_and_nothing_else_of_it() -> None:
         assert marker.marker_of(pid) == dataclasses.replace(made, id=new)
 
 
-@pytest.mark.parametrize("new", ["short", "x" * 33, '"' + "x" * 31, "ü" * 32, "x" * 31 + "\0"])
+@pytest.mark.parametrize("new", ["", "x" * 129, '"' + "x" * 31, "ü" * 32, "x" * 31 + "\0"])
 def test_an_id_that_does_not_fit_changes_nothing(new: str) -> None:
     made = a_marker()
     with waiting_process(str(made)) as pid:

@@ -16,6 +16,8 @@ from pathlib import Path
 from wherry.engines.local import pipes
 
 _PREFIX = "wherry-sandbox "
+ID_ROOM = 128
+"""Characters that an id may have which takes another's place; blanks behind it keep them free."""
 _PROC = Path("/proc")
 _KERNEL_THREAD = 0x00200000
 """PF_KTHREAD of linux/sched.h."""
@@ -69,7 +71,9 @@ class Marker:
             "image": self.image,
             "labels": dict(self.labels),
         }
-        return _PREFIX + json.dumps(fields, separators=(",", ":"))
+        text = json.dumps(fields, separators=(",", ":"))
+        mine = json.dumps({"id": self.id})[1:-1].replace(": ", ":", 1)
+        return _PREFIX + text.replace(mine, mine.ljust(len('"id":""') + ID_ROOM), 1)
 
     @classmethod
     def parse(cls, text: str) -> Marker | None:

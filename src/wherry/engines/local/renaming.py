@@ -9,11 +9,15 @@ may change that sets its own title, and so may whoever is allowed to trace it
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from wherry.engines.local.marker import ID_ROOM
+
 _BEFORE_ID = b'wherry-sandbox {"id":"'
+_PLAIN = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 
 
 class _Vector(ctypes.Structure):
@@ -30,7 +34,7 @@ def place_of_id(pid: int, *, id: str) -> int | None:  # noqa: A002
     except (FileNotFoundError, ProcessLookupError):
         return None
     start = int(stat[stat.rindex(b")") + 2 :].split()[45])
-    if not start or not line.startswith(_BEFORE_ID + id.encode() + b'"'):
+    if not start or not line.startswith(_BEFORE_ID + _filled(id)):
         return None
     return start + len(_BEFORE_ID)
 
@@ -41,13 +45,18 @@ def rename(pids: Sequence[int], place: int, *, old: str, new: str) -> None:
     Where the kernel forbids that, and for an id that does not fit into the other's place, the
     marker stays as it was: still ours, still reaped.
     """
-    if len(old) != len(new) or not (new.isascii() and new.isalnum()):
+    if max(len(old), len(new)) > ID_ROOM or not _PLAIN.fullmatch(new):
         return
-    data = ctypes.create_string_buffer(new.encode())
-    ours = _Vector(ctypes.addressof(data), len(new))
-    theirs = _Vector(place, len(new))
+    data = ctypes.create_string_buffer(_filled(new))
+    ours = _Vector(ctypes.addressof(data), ID_ROOM + 1)
+    theirs = _Vector(place, ID_ROOM + 1)
     for pid in pids:
         _libc().process_vm_writev(pid, ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0)
+
+
+def _filled(id: str) -> bytes:  # noqa: A002
+    """Return an id, the quote behind it, and the blanks that keep room for a longer one."""
+    return f'{id}"'.encode().ljust(ID_ROOM + 1)
 
 
 @cache
