@@ -149,3 +149,21 @@ def test_delays_double_up_to_the_most_and_are_shortened_by_chance() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:
     assert retry_after(text) == seconds
+
+
+async def test_everybody_who_reads_while_records_are_written_gets_an_answer(
+    tmp_path: Path,
+) -> None:
+    async with await CallStore.open(tmp_path) as store:
+
+        async def calls(first: int) -> None:
+            for number in range(first, first + 50):
+                call = ended(number)
+                store.recorder.began(call)
+                store.recorder.ended(call)
+                assert (await store.get(call.id)).id == call.id
+
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for place in range(8):
+                group.create_task(calls(1000 * place))
+        assert len(await store.list(limit=1000)) == 400

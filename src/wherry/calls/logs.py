@@ -129,7 +129,10 @@ class FunctionLogs:
         """Write what waits, and let those who follow go. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-        await self.flush()
+            self._timer = None
+        if self._flushing is not None:
+            await self._flushing
+        await self._flush_or_complain()
         for follower in self._followers:
             follower.end()
 

@@ -74,6 +74,8 @@ class Recorder:
             if self._writing is not None:
                 with contextlib.suppress(WherryError):
                     await asyncio.shield(self._writing)
+            # A future that is done is awaited without a pause, and what it is to call back waits.
+            await asyncio.sleep(0)
 
     def _take(self, call: Call) -> None:
         if len(self._waiting) >= _MOST:

@@ -100,11 +100,13 @@ class CallStore:
 
     async def aclose(self) -> None:
         """Write what waits, and close. Idempotent. Workers are closed before."""
-        if self.database.is_open:
-            await self.recorder.flush()
-            await self.database.write(partial(queue.give_back_all, now=self.now()))
-        await self.database.aclose()
-        self.owner.close()
+        try:
+            if self.database.is_open:
+                await self.recorder.flush()
+                await self.database.write(partial(queue.give_back_all, now=self.now()))
+        finally:
+            await self.database.aclose()
+            self.owner.close()
 
     def now(self) -> Now:
         """Return this moment, as the statements of the queue take it."""
