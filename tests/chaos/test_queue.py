@@ -54,6 +54,7 @@ class Server:
 
     async def kill(self) -> None:
         assert self._process is not None
+        assert self._process.returncode is None, (self.home / "serve.log").read_text()
         self._process.kill()
         assert await self._process.wait() == -9, (self.home / "serve.log").read_text()
         self.kills += 1
