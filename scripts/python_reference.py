@@ -28,7 +28,7 @@ from wherry.testing import Call, MemoryEngine
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "python.md"
 
 FUNCTIONS = ("run", "invoke", "start", "popen", "map", "pipe", "start_pipe", "function",
-             "prepare", "from_env")  # fmt: skip
+             "prepare", "from_env", "asgi", "wsgi")  # fmt: skip
 VALUES = ("Function", "Limits", "Mount", "Secret", "File", "Collect", "Ready", "Invocation",
           "Result", "Output", "Exit", "PipelineResult", "Stage")  # fmt: skip
 CLASSES: dict[str, tuple[type, ...]] = {

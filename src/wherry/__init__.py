@@ -66,6 +66,8 @@ if TYPE_CHECKING:
         start,
         start_pipe,
     )
+    from wherry.triggers.mount.asgi import asgi
+    from wherry.triggers.mount.wsgi import wsgi
 
 _PLACES = {
     "wherry.client": ("AsyncClient", "BoundFunction"),
@@ -120,6 +122,8 @@ _PLACES = {
         "start",
         "start_pipe",
     ),
+    "wherry.triggers.mount.asgi": ("asgi",),
+    "wherry.triggers.mount.wsgi": ("wsgi",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -167,6 +171,7 @@ __all__ = [
     "UsageError",
     "WherryError",
     "__version__",
+    "asgi",
     "from_env",
     "function",
     "invoke",
@@ -177,6 +182,7 @@ __all__ = [
     "run",
     "start",
     "start_pipe",
+    "wsgi",
 ]
 
 

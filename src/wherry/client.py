@@ -332,6 +332,11 @@ class BoundFunction:
         self.function = function
         self._client = client
 
+    @property
+    def client(self) -> AsyncClient:
+        """The client that calls it."""
+        return self._client
+
     async def __call__(
         self,
         input: streams.Input = None,  # noqa: A002 - subprocess's name for it

@@ -48,7 +48,7 @@ def test_every_public_name_exists_and_is_listed() -> None:
     assert set(wherry.__all__) <= set(dir(wherry))
     names = {
         *("run", "invoke", "start", "popen", "map", "function", "prepare", "from_env"),
-        *("pipe", "start_pipe", "Pipeline", "PipelineResult", "Stage"),
+        *("asgi", "wsgi", "pipe", "start_pipe", "Pipeline", "PipelineResult", "Stage"),
         *("Client", "AsyncClient", "BoundFunction", "Process", "PIPE", "STDOUT", "DEVNULL"),
         *("Function", "Invocation", "Limits", "Mount", "Secret", "File", "Collect", "Ready"),
         *("Output", "Exit", "Result", "__version__"),

@@ -55,6 +55,16 @@ class Client:
         return cls(connect(settings().engine), functions=functions)
 
     @property
+    def asynchronous(self) -> AsyncClient:
+        """The client that does the work, to be used in the :attr:`portal` alone."""
+        return self._client
+
+    @property
+    def portal(self) -> Portal:
+        """The thread that the work is done in."""
+        return self._portal
+
+    @property
     def functions(self) -> Mapping[str, Function]:
         """The declared functions, by name."""
         return self._client.functions
@@ -211,6 +221,11 @@ class SyncFunction:
     def __init__(self, client: Client, bound: BoundFunction) -> None:
         self.function = bound.function
         self._client = client
+
+    @property
+    def client(self) -> Client:
+        """The client that calls it."""
+        return self._client
 
     def __call__(
         self,

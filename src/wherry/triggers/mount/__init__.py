@@ -1,0 +1,1 @@
+"""Containers in web applications of other frameworks: ``wherry.asgi`` and ``wherry.wsgi``."""
