@@ -74,7 +74,7 @@ class Settings:
     retries: int | None = None
     """Tries after the first of an async call. None: the server's own number."""
     retry_codes: frozenset[int] = frozenset()
-    """Exit codes that are tried again, besides the statuses that always are."""
+    """Exit codes that are tried again; once there are any, others are final."""
     mode: Mode = "stdio"
     port: int = 8080
     """Where an HTTP-speaking image listens (mode ``http``)."""
