@@ -14,6 +14,16 @@ def resident(name: str) -> int:
     return _field(Path("/proc/self/status"), name)
 
 
+def resident_of(pid: int) -> int:
+    """Return the bytes that a process has in memory now."""
+    return _field(Path(f"/proc/{pid}/status"), "VmRSS")
+
+
+def peak_of(pid: int) -> int:
+    """Return the most bytes that a process ever had in memory."""
+    return _field(Path(f"/proc/{pid}/status"), "VmHWM")
+
+
 def available() -> int:
     """Return the bytes that could be used without swapping (proc_meminfo(5))."""
     return _field(Path("/proc/meminfo"), "MemAvailable")

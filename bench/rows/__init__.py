@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.rows import cold, command, docker, images, importing, queue, ready, stream, sustained
+from bench.rows import (
+    cold,
+    command,
+    docker,
+    http,
+    images,
+    importing,
+    queue,
+    ready,
+    stream,
+    sustained,
+)
 
 if TYPE_CHECKING:
     from bench.harness import Row
@@ -16,6 +27,7 @@ ROWS: tuple[Row[Any], ...] = (
     *sustained.ROWS,
     *command.ROWS,
     *stream.ROWS,
+    *http.ROWS,
     *importing.ROWS,
     *images.ROWS,
     *queue.ROWS,
