@@ -16,9 +16,10 @@ from wherry.functions.reload import FileSource
 from wherry.functions.store import FunctionStore
 from wherry.server.ownership import Ownership
 from wherry.service.keeping import Keeping
+from wherry.service.recent import Recent
 from wherry.service.service import FunctionService
 from wherry.triggers.cgi.handler import Cgi
-from wherry.triggers.http.app import gateway
+from wherry.triggers.http.app import dashboard_at, gateway
 from wherry.triggers.http.auth import Auth
 from wherry.triggers.http.metrics import Metrics
 from wherry.triggers.http.parts import GatewayOptions, Parts
@@ -26,6 +27,8 @@ from wherry.triggers.http.passwords import BasicUser, own_basic_user, read_basic
 from wherry.triggers.http.proxying import Proxy
 from wherry.triggers.http.replay import Replay
 from wherry.triggers.http.tokens import TokenStore
+from wherry.ui.parts import Dashboard
+from wherry.ui.routes import dashboard_routes
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -59,13 +62,13 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         logs = FunctionLogs(options.state)
         stack.push_async_callback(logs.aclose)
         client = await stack.enter_async_context(AsyncClient(engine))
-        metrics = Metrics()
+        metrics, recent = Metrics(), Recent()
         service = FunctionService(
             client,
             functions,
             capacity=options.capacity,
             max_timeout=options.max_timeout,
-            observers=(metrics, calls.recorder, logs),
+            observers=(metrics, recent, calls.recorder, logs),
             idle=options.idle,
             keeping=Keeping(
                 client, options.data_dir / "doors", idle=options.idle, wrote=logs.wrote
@@ -88,13 +91,25 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
             options=GatewayOptions(max_body=options.max_body, engine=options.engine),
         )
         functions.watch(_Forgetting(logs).changed)
+        functions.watch(recent.changed)
         service.wake()
         files = FileSource(functions, options.files)
         await files.apply()  # without any files it removes what those of another time declared
         modes: dict[Mode, ASGIApp] = {"cgi": Cgi(parts), "http": Proxy(parts)}
-        for mode, answers in modes.items():
-            workers.add_performer(mode, Replay(answers))
-        app = gateway(parts, modes=modes)
+        performers = {mode: Replay(answers) for mode, answers in modes.items()}
+        for mode, performer in performers.items():
+            workers.add_performer(mode, performer)
+        dashboard = Dashboard(
+            service=service,
+            functions=functions,
+            recent=recent,
+            calls=calls,
+            logs=logs,
+            guard=parts.guard,
+            files=files,
+            performers=performers,
+        )
+        app = gateway(parts, modes=modes, more=[dashboard_at("/ui/"), *dashboard_routes(dashboard)])
         yield Assembled(
             app=app, parts=parts, workers=workers, files=files if options.files else None
         )
