@@ -151,7 +151,7 @@ class Admission:
         try:
             await server.enter(capacity.max_running, patience=wait)
         except TimeoutError as error:
-            raise Busy(f"{full}, and none ended within {wait:g} s") from error
+            raise Busy(f"{full}, and none ended within {wait:.2g} s") from error
 
     def _tidy(self, name: str, queue: Queue) -> None:
         if queue.idle and self._functions.get(name) is queue:
