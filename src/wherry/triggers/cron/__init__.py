@@ -1,0 +1,1 @@
+"""Schedules: time itself as a trigger."""
