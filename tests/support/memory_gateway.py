@@ -68,9 +68,10 @@ async def memory_gateway(
     options: GatewayOptions | None = None,
     capacity: Capacity | None = None,
     max_timeout: float = 60.0,
+    engine: MemoryEngine | None = None,
 ) -> AsyncIterator[MemoryGateway]:
     """Serve functions; nothing may run when the block is left."""
-    engine = MemoryEngine(programs)
+    engine = engine or MemoryEngine(programs)
     heard = Remembering()
     registry: Any = Registry(*functions)
     async with AsyncClient(engine) as client:

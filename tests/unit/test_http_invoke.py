@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,14 +13,18 @@ from tests.support.exchanging import exchanging
 from tests.support.functions import deployed
 from tests.support.memory_gateway import memory_gateway
 
-from wherry.errors import EngineError, ProgramNotFound
+from wherry.errors import EngineError, NotFound, ProgramNotFound, Unsupported, UsageError
 from wherry.models import Ready
 from wherry.service.admission import Capacity
 from wherry.service.outcome import status_of_error
+from wherry.testing import MemoryEngine
 from wherry.triggers.http.environment import http_environment
 from wherry.triggers.http.heads import is_text
 
 if TYPE_CHECKING:
+    from wherry.engines.base import Stdin
+    from wherry.engines.memory.container import MemoryContainer
+    from wherry.models import Invocation
     from wherry.testing import Call, Program
 
 UPPER = deployed("upper", "tr", "a-z", "A-Z")
@@ -206,6 +212,37 @@ async def test_an_unknown_image_is_a_502_that_names_it() -> None:
     assert answer.status == 502
     assert "nowhere" in answer.text
     assert answer.headers["x-call-id"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(UsageError("secrets.key: '/var/lib/wherry/state/secrets/key' is no file"),
+      "the server's log says why"),
+     (NotFound("there is no image"), "there is no image"),
+     (Unsupported("limits.memory: no cgroup can be made"), "limits.memory: no cgroup can be made")],
+)  # fmt: skip
+async def test_what_cannot_run_as_it_is_deployed_is_a_502_that_shows_no_paths(
+    error: UsageError, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with memory_gateway(UPPER, engine=Refusing(error)) as it:
+        answer = await it.ask("POST /function/upper", b"x")
+    line = f"function 'upper' cannot run as it is deployed: {said}\n"
+    assert (answer.status, answer.text) == (502, line)
+    assert it.call.status == 502
+    assert [record.__dict__["error"] for record in caplog.records] == [str(error)]
+
+
+class Refusing(MemoryEngine):
+    """Starts nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    @asynccontextmanager
+    async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[MemoryContainer]:
+        raise self._error
+        yield
 
 
 async def test_a_program_that_is_not_there_is_a_502() -> None:

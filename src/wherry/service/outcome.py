@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from wherry.errors import (
     AlreadyExists,
     Busy,
     ConcurrencyReached,
+    Conflict,
     EngineError,
     ImageError,
     NotFound,
     StartError,
-    Unsupported,
+    TooLarge,
     UsageError,
 )
 from wherry.service.live import CallerLeft
@@ -27,7 +29,8 @@ LEFT = 499
 _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (NotFound, 404),
     (AlreadyExists, 409),
-    (Unsupported, 502),
+    (Conflict, 409),
+    (TooLarge, 413),
     (UsageError, 400),
     (ConcurrencyReached, 429),
     (Busy, 503),
@@ -36,8 +39,9 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (StartError, 502),
     (CallerLeft, LEFT),
 )
-"""The first that fits counts. A function that asks for what this machine cannot do (Unsupported)
-is no mistake of whoever calls it."""
+"""The first that fits counts."""
+
+_PATH = re.compile(r"(?<![^\s'\"(=:])/[^\s/'\"]")
 
 
 def status_of_exit(ended: Exit) -> int:
@@ -59,6 +63,16 @@ def status_of(call: Call) -> int:
     if call.exit is not None:
         return status_of_exit(call.exit)
     return status_of_error(call.error) if call.error is not None else 500
+
+
+def unstartable(call: Call, error: UsageError) -> StartError:
+    """Return what a caller hears of a deployed function that cannot be run as it is deployed.
+
+    That a secret was removed, or that this machine cannot do what was asked for, is no mistake
+    of the caller's (so it is a 502), and where the server keeps its files no business of theirs.
+    """
+    why = "the server's log says why" if _PATH.search(str(error)) else str(error)
+    return StartError(f"function {call.deployed.name!r} cannot run as it is deployed: {why}")
 
 
 def describe_timeout(call: Call) -> str:

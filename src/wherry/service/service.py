@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -10,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from wherry import streams
-from wherry.errors import Busy, Unsupported
+from wherry.errors import Busy, StartError, TooLarge, Unsupported, UsageError
 from wherry.functions.model import DEFAULT_NAMESPACE, Deployed
 from wherry.models import Invocation, new_id
 from wherry.service.admission import Admission, Capacity
@@ -19,7 +20,7 @@ from wherry.service.call import Call, Observer, Trigger
 from wherry.service.connected import ConnectedCall
 from wherry.service.live import CallerLeft, CountedStdin, LiveCall, conclude
 from wherry.service.observing import Observers
-from wherry.service.outcome import describe_timeout, status_of
+from wherry.service.outcome import describe_timeout, status_of, unstartable
 from wherry.service.pipes import piped
 from wherry.service.readiness import Readiness
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from wherry.service.keeping import Keeping
     from wherry.wrappers.berth import PoolStats
 
+_log = logging.getLogger(__name__)
 _NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 
@@ -253,11 +255,23 @@ class FunctionService:
             call.error = call.error or CallerLeft("the caller left before the call ended")
             raise
         except BaseException as error:
+            match error:
+                case UsageError() if call.started is None and not isinstance(error, TooLarge):
+                    raise self._unstartable(call, error) from error  # too large is the body
             call.error = call.error or error
             raise
         finally:
             call.status = status_of(call)
             conclude(call, self._observers)
+
+    @staticmethod
+    def _unstartable(call: Call, error: UsageError) -> StartError:
+        _log.warning(
+            "a function cannot run as it is deployed",
+            extra={"function": call.deployed.qualified, "call": call.id, "error": str(error)},
+        )
+        call.error = unstartable(call, error)
+        return call.error
 
     def _running(
         self,

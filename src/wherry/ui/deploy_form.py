@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from wherry.errors import UsageError, WherryError
 from wherry.functions.model import DEFAULT_NAMESPACE, Deployment, Resources
+from wherry.service.outcome import status_of_error
 from wherry.ui.forms import Form, read_fields
-from wherry.ui.rendering import see, status_of
+from wherry.ui.rendering import see
 from wherry.ui.settings import command_of
 from wherry.ui.standing import path_of
 
@@ -58,7 +59,7 @@ class _Deploying:
             before = self._before(form)
             deployed = await self._dashboard.functions.deploy(deployment_of(form, before=before))
         except WherryError as error:
-            return self._form(request, values, problem=str(error), status=status_of(error))
+            return self._form(request, values, problem=str(error), status=status_of_error(error))
         return see(path_of(deployed.qualified), note="deployed")
 
     def _before(self, form: Form) -> Deployment | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wherry.errors import UsageError
+from wherry.service.outcome import status_of_error
 from wherry.service.service import is_server
 from wherry.ui.forms import read_fields
 from wherry.ui.functions_page import problems
-from wherry.ui.rendering import see, status_of
+from wherry.ui.rendering import see
 from wherry.ui.settings import settings_of
 from wherry.ui.standing import charts, path_of, standing
 
@@ -71,7 +72,7 @@ class _Function:
                 deployed.name, namespace=deployed.namespace, replicas=int(text[:9])
             )
         except UsageError as error:
-            return await self.show(request, problem=str(error), status=status_of(error))
+            return await self.show(request, problem=str(error), status=status_of_error(error))
         return see(path_of(deployed.qualified), note="scaled")
 
     async def ask(self, request: Request) -> Response:

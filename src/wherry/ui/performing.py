@@ -12,9 +12,8 @@ from wherry.calls.performing import Run
 from wherry.errors import WherryError
 from wherry.models import Exit, new_id
 from wherry.service.live import CallerLeft
-from wherry.service.outcome import describe_timeout, status_of_exit
+from wherry.service.outcome import describe_timeout, status_of_error, status_of_exit
 from wherry.ui.formats import visible
-from wherry.ui.rendering import status_of
 
 if TYPE_CHECKING:
     from wherry.functions.model import Deployed
@@ -74,7 +73,7 @@ async def perform(
     except CallerLeft:
         raise
     except (WherryError, OSError) as error:
-        outcome.status = status_of(error) if isinstance(error, WherryError) else 502
+        outcome.status = status_of_error(error) if isinstance(error, WherryError) else 502
         outcome.said = visible(str(error))
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry.errors import Conflict, TooLarge, WherryError
+from wherry.errors import WherryError
 from wherry.service.outcome import status_of_error
 from wherry.ui import formats
 from wherry.ui.navigation import sections
@@ -112,7 +112,7 @@ class Pages:
 
     def failure(self, request: Request, error: WherryError) -> Response:
         """Return the page that says why something could not be done."""
-        status = status_of(error)
+        status = status_of_error(error)
         return self.page(request, "problem.html", status=status, problem=str(error), code=status)
 
     def route(self, path: str, **works: Work) -> Route:
@@ -167,14 +167,3 @@ def live_address(path: str, query: QueryParams) -> str:
     """Return where a page's live part is found."""
     kept = [(key, value) for key, value in query.multi_items() if key not in ("part", "note")]
     return f"{path}?{QueryParams([*kept, ('part', 'live')])}"
-
-
-def status_of(error: WherryError) -> int:
-    """Return the status that an error stands for."""
-    match error:
-        case TooLarge():
-            return 413
-        case Conflict():
-            return 409
-        case _:
-            return status_of_error(error)

@@ -10,7 +10,8 @@ from starlette.routing import Route
 
 from wherry import streams
 from wherry.calls.model import QueuedRequest
-from wherry.errors import Busy, Conflict, TooLarge, WherryError
+from wherry.errors import Busy, TooLarge, WherryError
+from wherry.service.outcome import status_of_error
 from wherry.triggers.http.bodies import read_query
 from wherry.triggers.http.call_documents import (
     CallDocument,
@@ -19,9 +20,9 @@ from wherry.triggers.http.call_documents import (
     WaitQuery,
     document_of,
 )
-from wherry.triggers.http.duplex import BodyTooLarge, content_length, too_large
+from wherry.triggers.http.duplex import content_length, too_large
 from wherry.triggers.http.environment import http_environment, text_of
-from wherry.triggers.http.errors import Refused, plain, status_of, wrong_method
+from wherry.triggers.http.errors import Refused, plain, wrong_method
 from wherry.triggers.http.heads import call_id, header, timeout_asked
 from wherry.triggers.http.operations import Operation, Reply, Work, encoded, routes_of
 
@@ -122,7 +123,7 @@ class Queueing:
         except ClientDisconnect:
             return plain(400, "body: the connection ended before it did")
         except WherryError as error:
-            return plain(_status(error), str(error), headers=_headers(error))
+            return plain(status_of_error(error), str(error), headers=_headers(error))
 
     async def _queue(self, request: Request, deployed: Deployed, rest: str) -> Response:
         scope = request.scope
@@ -211,24 +212,14 @@ def _in_json(work: Work) -> Work:
         except Refused as refused:
             return encoded(Problem(error=refused.message), status=refused.status)
         except WherryError as error:
-            return encoded(Problem(error=str(error)), status=_status(error))
+            return encoded(Problem(error=str(error)), status=status_of_error(error))
 
     return answer
 
 
-def _status(error: WherryError) -> int:
-    match error:
-        case TooLarge() | BodyTooLarge():
-            return 413
-        case Conflict():
-            return 409
-        case _:
-            return status_of(error)
-
-
 def _headers(error: WherryError) -> dict[str, str]:
     match error:
-        case TooLarge() | BodyTooLarge():
+        case TooLarge():
             return {"Connection": "close"}
         case Busy():
             return {"Retry-After": "5"}

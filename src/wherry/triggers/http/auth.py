@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wherry.errors import UsageError, WherryError
-from wherry.triggers.http.errors import Refused, plain, status_of
+from wherry.service.outcome import status_of_error
+from wherry.triggers.http.errors import Refused, plain
 from wherry.triggers.http.origins import SAFE, Origins
 from wherry.triggers.http.rates import FAILED_LOGINS, Rate, RateLimit, client_key
 from wherry.triggers.http.scopes import ADMIN, INVOKE, covers, invoke
@@ -215,7 +216,7 @@ def _response(check: Callable[[], None]) -> Response | None:
     except Refused as refused:
         return refused.response()
     except WherryError as error:  # such as tokens that cannot be read: nobody is let in
-        return plain(status_of(error), str(error))
+        return plain(status_of_error(error), str(error))
     return None
 
 

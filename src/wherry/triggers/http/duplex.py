@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 from wherry import streams
-from wherry.errors import UsageError, WherryError
+from wherry.errors import TooLarge, WherryError
 from wherry.service.live import CallerLeft
 from wherry.units import format_size
 
@@ -29,8 +29,8 @@ DEPARTURE = "wherry.departure"
 while nothing is received. Without it a departure is seen once the body is taken."""
 
 
-class BodyTooLarge(UsageError):
-    """The request's body is larger than is taken (413)."""
+class BodyTooLarge(TooLarge):
+    """The request's body is larger than is taken."""
 
 
 class AnswerCut(WherryError):

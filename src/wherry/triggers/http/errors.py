@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from wherry.errors import (
-    AlreadyExists,
-    Busy,
-    ConcurrencyReached,
-    EngineError,
-    ImageError,
-    NotFound,
-    StartError,
-    UsageError,
-    WherryError,
-)
+from wherry.errors import WherryError
+from wherry.service.outcome import status_of_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,18 +17,6 @@ if TYPE_CHECKING:
 
 PLAIN = "text/plain; charset=utf-8"
 _NEVER_SNIFFED = {"X-Content-Type-Options": "nosniff"}
-
-_STATUSES: tuple[tuple[type[WherryError], int], ...] = (
-    (NotFound, 404),
-    (AlreadyExists, 409),
-    (UsageError, 400),
-    (ConcurrencyReached, 429),
-    (Busy, 503),
-    (EngineError, 502),
-    (ImageError, 502),
-    (StartError, 502),
-)
-"""The first that fits counts."""
 
 
 class Refused(Exception):
@@ -67,11 +46,6 @@ def plain(status: int, message: str, *, headers: Mapping[str, str] | None = None
     )
 
 
-def status_of(error: WherryError) -> int:
-    """Return the status that an error stands for."""
-    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
-
-
 def not_found(path: str) -> Response:
     """Return the answer for a path that nothing has."""
     return plain(404, f"there is no {path!r} here; functions are below /function/")
@@ -90,4 +64,4 @@ async def answered(work: Callable[[Request], Awaitable[Response]], request: Requ
     except Refused as refused:
         return refused.response()
     except WherryError as error:
-        return plain(status_of(error), str(error))
+        return plain(status_of_error(error), str(error))

@@ -9,7 +9,7 @@ from wherry.errors import Busy, NotFound, UsageError, WherryError
 from wherry.models import Exit
 from wherry.service.live import CallerLeft
 from wherry.service.outcome import describe_timeout, status_of_error, status_of_exit
-from wherry.triggers.http.duplex import AnswerCut, BodyTooLarge, Duplex, HeldAnswer
+from wherry.triggers.http.duplex import AnswerCut, Duplex, HeldAnswer
 from wherry.triggers.http.environment import http_environment
 from wherry.triggers.http.errors import plain
 from wherry.triggers.http.heads import Head, call_id, media_type, timeout_asked, wants
@@ -136,7 +136,7 @@ class Answering:
             raise error
         if exchange.started:
             raise AnswerCut(str(error)) from error
-        status = 413 if isinstance(error, BodyTooLarge) else status_of_error(error)
+        status = status_of_error(error)
         headers = dict(head.texts())
         if isinstance(error, Busy):
             headers["Retry-After"] = "1"
