@@ -139,6 +139,16 @@ def test_a_second_signal_ends_calls_at_once() -> None:
             assert container(served, "last") is None
 
 
+def test_one_who_follows_a_log_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
+    with serving(tmp_path, "--no-auth", "--grace", "60s") as served:
+        deploy(served, "cat", ["cat"])
+        head = ("GET /system/logs?name=cat&follow=1 HTTP/1.1", "Host: localhost")
+        with connected(served, *head) as client:
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+            served.process.send_signal(signal.SIGTERM)
+            assert served.process.wait(20) == 0
+
+
 def test_functions_are_there_again_after_a_restart(tmp_path: Path) -> None:
     with serving(tmp_path, "--no-auth") as served:
         deploy(served, "upper", ["tr", "a-z", "A-Z"])

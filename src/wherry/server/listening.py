@@ -51,6 +51,7 @@ class Listening:
                 lambda: Connection(self.host, secure=self._tls is not None),
                 sock=listener.socket,
                 ssl=self._tls,
+                ssl_handshake_timeout=self.host.patience.headers if self._tls else None,
                 backlog=2048,
             )
             self._servers.append(server)

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from wherry.server import descriptors
 from wherry.server.assembly import Assembled, assembled
+from wherry.server.funker import Exposed, exposed, ports_of
 from wherry.server.listening import Listening
 from wherry.server.notify import notify
 from wherry.server.sockets import bind
@@ -51,10 +53,15 @@ async def serve(
     if options.no_auth:
         for address in options.listen:
             check_no_auth(address)
+    descriptors.allow_many()
+    ports = ports_of(options.files)
     certificate = Certificate(options.tls_cert, options.tls_key) if options.tls_cert else None
     listeners = bind(options.listen, mode=options.socket_mode)
     try:
-        async with assembled(options, engine) as made:
+        async with (
+            assembled(options, engine) as made,
+            exposed(ports, made.parts.service, say=say) as funker,
+        ):
             tls = certificate.context if certificate else None
             listening = Listening(made.app, listeners, tls=tls)
             stopping = Stopping()
@@ -67,7 +74,7 @@ async def serve(
                     notify("STOPPING=1")
                     say(f"stopping: calls have {options.grace:g} s to end; again to end them now")
                 finally:
-                    await _stop(made, listening, stopping, grace=options.grace)
+                    await _stop(made, listening, stopping, funker=funker, grace=options.grace)
     finally:
         for listener in listeners:
             listener.close()
@@ -90,8 +97,12 @@ async def _beside(made: Assembled, certificate: Certificate | None) -> AsyncIter
                 task.cancel()
 
 
-async def _stop(made: Assembled, listening: Listening, stopping: Stopping, *, grace: float) -> None:
+async def _stop(
+    made: Assembled, listening: Listening, stopping: Stopping, *, funker: Exposed, grace: float
+) -> None:
     async with asyncio.TaskGroup() as group:
+        group.create_task(funker.stop(grace=grace, at_once=stopping.at_once))
+        group.create_task(made.parts.logs.aclose())  # who follows a log would never go
         group.create_task(listening.stop(grace=grace, at_once=stopping.at_once))
         group.create_task(_stop_queue(made, stopping, grace=grace))
 
