@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.asgi import Asgi
+
+import wherry
+from wherry import AsyncClient, Function
+from wherry.testing import MemoryEngine
 
 PATH = Path(__file__).parents[2] / "examples" / "hydra" / "upload.py"
 
@@ -71,3 +77,26 @@ def test_a_form_that_is_not_over_has_no_more_than_is_certain() -> None:
     assert not part.done
     assert part.feed(b"B--\r\n") == b"o"
     assert part.done
+
+
+async def test_the_file_streams_in_while_the_answer_streams_out() -> None:
+    asked: asyncio.Queue[Any] = asyncio.Queue()
+    said: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def send(message: Any) -> None:
+        said.put_nowait(message)
+
+    upper = Function(name="upper", image="busybox", command=("tr", "a-z", "A-Z"))
+    async with AsyncClient(MemoryEngine()) as client, asyncio.timeout(20):
+        app = upload.Upload(wherry.asgi(upper, client=client, stream=True), media_type="a/b")
+        headers = {"Content-Type": "multipart/form-data; boundary=B", "Content-Length": "9999"}
+        answering = asyncio.ensure_future(app(Asgi(app).scope("POST /", headers), asked.get, send))
+        begin = (FILE % b"").removesuffix(b"\r\n")
+        asked.put_nowait({"type": "http.request", "body": begin + b"hello....", "more_body": True})
+        start = await said.get()
+        assert (b"content-type", b"a/b") in start["headers"]
+        assert (await said.get())["body"] == b"HELLO"[:4]
+        asked.put_nowait({"type": "http.request", "body": b"\r\n" + END, "more_body": False})
+        await answering
+    rest = b"".join(said.get_nowait().get("body", b"") for _ in range(said.qsize()))
+    assert rest == b"O...."
