@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def body(self) -> Iterator[bytes]:
         left = int(self.headers.get("Content-Length") or 0)
-        while left and (data := self.rfile.read1(min(left, 65536))):  # type: ignore[attr-defined]
+        while left and (data := self.rfile.read1(min(left, 65536))):
             left -= len(data)
             yield data
         if self.headers.get("Transfer-Encoding") == "chunked":

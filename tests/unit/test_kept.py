@@ -16,7 +16,7 @@ from tests.support.kept_servers import deployed, open_door, server
 from wherry.client import AsyncClient
 from wherry.errors import Busy, StartError
 from wherry.service.keeping import Keeping
-from wherry.service.kept import Patience
+from wherry.service.patience import Patience
 from wherry.testing import Call, MemoryEngine
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tests.support.kept_servers import server
 
 from wherry.client import AsyncClient
 from wherry.service.keeping import Keeping
-from wherry.service.kept import Patience
+from wherry.service.patience import Patience
 from wherry.service.service import FunctionService
 from wherry.testing import MemoryEngine
 from wherry.triggers.http.duplex import AnswerCut

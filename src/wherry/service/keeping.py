@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wherry.service.door import Doors
-from wherry.service.kept import Kept, Patience, Wrote
+from wherry.service.kept import Kept
+from wherry.service.patience import Patience
 
 if TYPE_CHECKING:
     import socket
 
     from wherry.client import AsyncClient
     from wherry.functions.model import Deployed
+    from wherry.service.last_words import Wrote
 
 _log = logging.getLogger(__name__)
 

@@ -7,14 +7,15 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from wherry.errors import Busy, EngineError, StartError, Unsupported, UsageError, WherryError
-from wherry.models import Exit, Invocation, Output
+from wherry.models import Exit, Invocation
 from wherry.service import health
-from wherry.service.call import STDERR_TAIL, Call
+from wherry.service.last_words import LastWords, Wrote
+from wherry.service.patience import Patience
 
 if TYPE_CHECKING:
     import socket
@@ -25,30 +26,7 @@ if TYPE_CHECKING:
     from wherry.models import Function
     from wherry.service.door import Door, Doors
 
-Wrote = Callable[[Call, Output], None]
-"""Hears what a kept container writes, for the function's log."""
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long things may take, in seconds."""
-
-    start: float = 60.0
-    """From the start of a container until its program accepts connections and is well."""
-    stop: float = 10.0
-    """From the signal that asks the program to stop to the kill."""
-    drain: float = 30.0
-    """For the requests that run when a container is replaced."""
-    first_pause: float = 0.1
-    """Before the first restart; twice as long before each one after it."""
-    longest_pause: float = 30.0
-    steady: float = 10.0
-    """A container that was up for so long begins anew with the first pause."""
-    turned_away: float = 2.0
-    """A request waits for a restart that is nearer than this; otherwise it is answered at once."""
-    between_checks: float = 10.0
-    """From one health check of a program that runs to the next."""
 
 
 class Kept:
@@ -214,12 +192,12 @@ class Kept:
         await self._client.prepare(dataclasses.replace(self.deployed.function, ready=None))
         door = self._doors.make()
         invocation = Invocation(function=self._function(door))
-        log = _Log(self.deployed, invocation.id, self._wrote)
+        words = LastWords(self.deployed, invocation.id, self._wrote)
         try:
             async with self._client.call(invocation) as container:
-                reading = asyncio.create_task(log.read(container))
+                reading = asyncio.create_task(words.read(container))
                 try:
-                    await self._serve(door, reading, log)
+                    await self._serve(door, reading, words)
                     await self._end(container, reading)
                 finally:
                     self._door = None
@@ -230,20 +208,20 @@ class Kept:
         finally:
             door.close()
 
-    async def _serve(self, door: Door, reading: asyncio.Task[Exit], log: _Log) -> None:
+    async def _serve(self, door: Door, reading: asyncio.Task[Exit], words: LastWords) -> None:
         """Return when the container is to stop; raises when it is not what it should be."""
         start = self._patience.start
         try:
             async with asyncio.timeout(start):
-                await self._meanwhile(self._come_up(door), reading, log)
+                await self._meanwhile(self._come_up(door), reading, words)
         except TimeoutError as error:
             raise StartError(
                 f"function {self.deployed.name!r}: nothing was ready on port "
-                f"{self.deployed.settings.port} within {start:g} s{log.last_words}"
+                f"{self.deployed.settings.port} within {start:g} s{words}"
             ) from error
         if not self._stop.is_set():
             self._begin_service(door)
-            await self._meanwhile(self._watch(door), reading, log)
+            await self._meanwhile(self._watch(door), reading, words)
 
     def _begin_service(self, door: Door) -> None:
         self._failure, self._was_up, self._door = None, True, door
@@ -254,7 +232,7 @@ class Kept:
             self._start_timer()
 
     async def _meanwhile(
-        self, work: Coroutine[Any, Any, None], reading: asyncio.Task[Exit], log: _Log
+        self, work: Coroutine[Any, Any, None], reading: asyncio.Task[Exit], words: LastWords
     ) -> None:
         """Do the work, unless the container is to stop; raises StartError when it ends itself."""
         task, stop = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
@@ -266,7 +244,7 @@ class Kept:
             if reading.done():
                 raise StartError(
                     f"function {self.deployed.name!r} {reading.result().describe()}, where a "
-                    f"server goes on{log.last_words}"
+                    f"server goes on{words}"
                 )
             if task.done():
                 task.result()
@@ -335,30 +313,6 @@ class Kept:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class _Log:
-    """What a kept container writes, and the end of it for messages."""
-
-    def __init__(self, deployed: Deployed, container: str, wrote: Wrote | None) -> None:
-        self._call = Call(id=container, deployed=deployed, trigger="http", began=time.time())
-        self._wrote = wrote
-
-    async def read(self, container: Container) -> Exit:
-        """Read to the end; a server's stdout is a log as well."""
-        async for event in container:
-            if isinstance(event, Exit):
-                return event
-            self._call.stderr_tail += event.data[-STDERR_TAIL:]
-            del self._call.stderr_tail[:-STDERR_TAIL]
-            if self._wrote is not None:
-                self._wrote(self._call, event)
-        raise StartError(f"container {container.id} ended without an exit")
-
-    @property
-    def last_words(self) -> str:
-        text = bytes(self._call.stderr_tail[-500:]).decode(errors="replace").strip()
-        return f": {text}" if text else ""
 
 
 async def _happens(event: asyncio.Event, *, within: float | None) -> bool:
