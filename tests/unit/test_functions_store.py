@@ -248,6 +248,31 @@ async def test_the_stages_of_a_pipe_must_be_deployed_and_go_in_no_circle(
     assert (await store.scale("shout", replicas=0)).function.ready is None
 
 
+@pytest.mark.parametrize("mode", ["cgi", "http"])
+async def test_a_pipe_has_only_plain_programs_as_stages(store: FunctionStore, mode: str) -> None:
+    other = {"wherry.mode": mode}
+    await store.deploy(upper(service="web", labels=other))
+    await store.deploy(upper())
+    await store.deploy(upper(service="pad"))
+    with pytest.raises(UsageError, match=f"pipe: 'web' speaks {mode}"):
+        await store.deploy(Deployment(service="shout", pipe=["upper", "web"]))
+    await store.deploy(Deployment(service="shout", pipe=["upper", "pad"]))
+    with pytest.raises(UsageError, match=r"wherry\.mode: .* the pipe 'shout\.openfaas-fn'"):
+        await store.deploy(upper(service="pad", labels=other))
+    await store.remove("pad")
+    with pytest.raises(UsageError, match="a stage of the pipe"):
+        await store.deploy(upper(service="pad", labels=other))
+    await store.remove("shout")
+    assert (await store.deploy(upper(service="pad", labels=other))).settings.mode == mode
+
+
+async def test_a_pipe_is_no_server(store: FunctionStore) -> None:
+    await store.deploy(upper())
+    labels = {"wherry.mode": "http"}
+    with pytest.raises(UsageError, match=r"wherry\.mode: a pipe is no program"):
+        await store.deploy(Deployment(service="twice", pipe=["upper", "upper"], labels=labels))
+
+
 async def test_a_cancelled_deployment_is_done_or_not_but_never_half(
     store: FunctionStore, tmp_path: Path
 ) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.functions import Registry, deployed
 
 from wherry import streams
 from wherry.client import AsyncClient
@@ -15,6 +17,7 @@ from wherry.functions.model import Deployment
 from wherry.functions.store import FunctionStore
 from wherry.models import Exit, Output
 from wherry.service.admission import Capacity
+from wherry.service.pipes import stages
 from wherry.service.service import FunctionService
 from wherry.testing import MemoryEngine
 
@@ -165,11 +168,10 @@ async def test_a_stage_that_was_removed_keeps_the_pipe_from_starting_and_says_so
         await call(service, "shout")
 
 
-async def test_a_stage_that_is_no_plain_program_is_told(
-    service: FunctionService, store: FunctionStore
-) -> None:
-    web = Deployment(service="web", image="busybox", labels={"wherry.mode": "http"})
-    await store.deploy(web)
-    await pipe(store, "odd", "cat", "web")
+def test_a_stage_that_is_no_plain_program_is_told() -> None:
+    web = deployed("web", mode="http")
+    document = Deployment(service="odd", pipe=["cat", "web"])
+    odd = dataclasses.replace(deployed("odd"), deployment=document)
+    registry: Any = Registry(web, odd, deployed("cat"))
     with pytest.raises(StartError, match="'web' speaks http"):
-        await call(service, "odd")
+        stages(odd, registry)

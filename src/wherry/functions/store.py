@@ -259,6 +259,7 @@ class FunctionStore:
                     f"secrets: there is no {secret!r} in namespace {namespace!r}{known}"
                 )
         self._check_pipe(deployed)
+        self._check_mode(deployed)
 
     def _check_pipe(self, deployed: Deployed) -> None:
         todo: list[tuple[tuple[str, str], tuple[str, ...]]]
@@ -271,7 +272,27 @@ class FunctionStore:
             stage = self._functions.get(qualified)
             if stage is None:
                 raise UsageError(f"pipe: {self._not_found(name, namespace)}")
+            if (mode := stage.settings.mode) != "stdio":
+                raise UsageError(
+                    f"pipe: {name!r} speaks {mode} (label wherry.mode), and a stage reads stdin "
+                    "and writes stdout"
+                )
             todo += [(below, (*above, qualified)) for below in stages_of(stage.deployment)]
+
+    def _check_mode(self, deployed: Deployed) -> None:
+        """Refuse a server that is a pipe, or a stage of one."""
+        mode = deployed.settings.mode
+        if mode == "stdio":
+            return
+        if mode == "http" and deployed.deployment.pipe is not None:
+            raise UsageError("labels.wherry.mode: a pipe is no program that could listen")
+        place = (deployed.name, deployed.namespace)
+        for pipe in self._functions.values():
+            if place in stages_of(pipe.deployment):
+                raise UsageError(
+                    f"labels.wherry.mode: {mode!r} cannot be while {deployed.name!r} is a stage "
+                    f"of the pipe {pipe.qualified!r}; a stage reads stdin and writes stdout"
+                )
 
     def _not_found(self, name: str, namespace: str) -> NotFound:
         known = [deployed.name for deployed in self._functions.values()
