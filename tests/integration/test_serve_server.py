@@ -66,6 +66,14 @@ def test_a_second_server_on_the_same_data_says_who_has_it(tmp_path: Path) -> Non
         assert f"process {first.process.pid}" in said
 
 
+def test_the_data_directory_is_the_servers_own_whatever_the_engine(tmp_path: Path) -> None:
+    with serving(tmp_path / "unused", "--no-auth", "--data-dir", str(tmp_path / "here")) as served:
+        deploy(served, "upper", ["tr", "a-z", "A-Z"])
+        assert ask(served, "POST", "/function/upper", b"a")[1] == b"A"
+    assert (tmp_path / "here" / "state" / "functions.db").exists()
+    assert not (tmp_path / "unused").exists()
+
+
 def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
     with serving(tmp_path / "one", "--no-auth") as first:
         code, said = fails(tmp_path / "two", "--listen", f"127.0.0.1:{first.port}")

@@ -22,27 +22,36 @@ if TYPE_CHECKING:
 LOCAL = "local"
 
 
-def declare(parser: Parser) -> None:
+_IMAGES = "of the local engine, as WHERRY_DATA_DIR"
+
+
+def declare(parser: Parser, *, data_dir: str = _IMAGES) -> None:
     """Declare where it runs and where things are kept."""
     parser.section("Where")
     parser.value("--engine", metavar="ENGINE", help="local, unless WHERRY_ENGINE says otherwise")
-    declare_data_dir(parser)
+    declare_data_dir(parser, text=data_dir)
 
 
-def declare_data_dir(parser: Parser) -> None:
+def declare_data_dir(parser: Parser, *, text: str = _IMAGES) -> None:
     """Declare where the local engine keeps its images."""
     parser.section("Where")
-    parser.value("--data-dir", metavar="DIR", help="of the local engine, as WHERRY_DATA_DIR")
+    parser.value("--data-dir", metavar="DIR", help=text)
 
 
-def open_engine(args: argparse.Namespace, *, quiet: bool = False) -> Engine:
-    """Return the engine that the options or the environment name."""
+def open_engine(
+    args: argparse.Namespace, *, quiet: bool = False, keeps_state: bool = False
+) -> Engine:
+    """Return the engine that the options or the environment name.
+
+    ``keeps_state`` is whether the command has a use of its own for the data directory, whatever
+    the engine.
+    """
     from wherry import config
 
     spec = args.engine or config.settings().engine
     if spec.partition(":")[0] == LOCAL:
         return _local(spec, args.data_dir, show=None if quiet else shown_on_stderr)
-    if args.data_dir is not None:
+    if args.data_dir is not None and not keeps_state:
         raise UsageError(f"--data-dir: the engine {spec!r} keeps nothing on this machine")
     from wherry.engines import connect
 

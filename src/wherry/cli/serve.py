@@ -75,7 +75,7 @@ def parser() -> Parser:
     made.value("--grace", metavar="TIME", help="that calls have to end when it stops; 30s")
     made.section("Log")
     made.flag("--no-access-log", help="no line for each request")
-    engines.declare(made)
+    engines.declare(made, data_dir="of functions, records and the local engine, as WHERRY_DATA_DIR")
     return made
 
 
@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
 
     from wherry.server import journal, serving
 
-    engine = engines.open_engine(args, quiet=True)
+    engine = engines.open_engine(args, quiet=True, keeps_state=True)
     journal.keep_journal(access=options.access_log)
 
     def greet(addresses: list[str]) -> None:
