@@ -156,6 +156,6 @@ async def test_a_timeout_is_a_504_or_an_answer_that_breaks_off(
 
 async def until_gone(function: str) -> None:
     def gone() -> bool:
-        return not any(seen.marker.function == function for seen in marker.sightings())
+        return function not in [seen.marker.function for seen in marker.sightings()]
 
     await asyncio.to_thread(wait_until, gone, seconds=60)
