@@ -14,6 +14,15 @@ HEIGHT = 120
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """Where values lie between the bottom and the top, and which are written beside it."""
+
+    part: Callable[[float], float]
+    """Returns 0 for the bottom, 1 for the top."""
+    marks: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of a chart."""
 
@@ -44,21 +53,28 @@ class Chart:
     height: int = HEIGHT
 
 
-def chart(title: str, lines: Sequence[tuple[str, str, Values]], *, say: Say) -> Chart:
-    """Return a chart of (name, kind, values); the first line's area is filled."""
-    highest = max((v for _, _, values in lines for v in values if v is not None), default=0.0)
-    top = nice(highest)
+def chart(
+    title: str, lines: Sequence[tuple[str, str, Values]], *, say: Say, decades: bool = False
+) -> Chart:
+    """Return a chart of (name, kind, values); the first line's area is filled.
+
+    With ``decades`` every power of ten is as high as the next, and nothing is filled: what
+    differs by a thousand can be seen together.
+    """
+    known = [v for _, _, values in lines for v in values if v is not None and v > 0]
+    scale = logarithmic(known) if decades else linear(known)
     drawn = tuple(
-        line(values, name=name, kind=kind, top=top, filled=not index)
+        line(values, name=name, kind=kind, scale=scale, filled=not index and not decades)
         for index, (name, kind, values) in enumerate(lines)
     )
-    marks = (0.0, top / 2, top)
     return Chart(
         title=title,
         summary="; ".join(_in_words(name, values, say) for name, _, values in lines),
         lines=drawn,
-        ticks=tuple((_y(mark, top, HEIGHT), say(mark) if mark else "0") for mark in marks),
-        is_empty=highest <= 0,
+        ticks=tuple(
+            (_y(scale.part(mark), HEIGHT), say(mark) if mark else "0") for mark in scale.marks
+        ),
+        is_empty=not known,
     )
 
 
@@ -67,7 +83,8 @@ def spark(values: Values, *, width: int = 96, height: int = 24) -> Line | None:
     highest = max((value for value in values if value is not None), default=0.0)
     if highest <= 0:
         return None
-    return line(values, name="", kind="calls", top=highest, filled=True, width=width, height=height)
+    scale = Scale(lambda value: value / highest, ())
+    return line(values, name="", kind="calls", scale=scale, filled=True, width=width, height=height)
 
 
 def line(
@@ -75,7 +92,7 @@ def line(
     *,
     name: str,
     kind: str,
-    top: float,
+    scale: Scale,
     filled: bool = False,
     width: int = WIDTH,
     height: int = HEIGHT,
@@ -87,7 +104,7 @@ def line(
         if value is None:
             pieces.append([])
         else:
-            pieces[-1].append((round(index * across, 1), _y(value, top, height)))
+            pieces[-1].append((round(index * across, 1), _y(scale.part(value), height)))
     long = [piece for piece in pieces if len(piece) > 1]
     return Line(
         name,
@@ -106,8 +123,27 @@ def nice(highest: float) -> float:
     return next(power * step for step in (1, 2, 4, 6, 8, 10, 20) if power * step >= highest)
 
 
-def _y(value: float, top: float, height: int) -> float:
-    return round((height - 2) * (1 - min(value / top, 1.0)) + 1, 1)
+def linear(values: Sequence[float]) -> Scale:
+    """Return a scale from zero to somewhat more than the highest."""
+    top = nice(max(values, default=0.0))
+    return Scale(lambda value: value / top, (0.0, top / 2, top))
+
+
+def logarithmic(values: Sequence[float]) -> Scale:
+    """Return a scale of whole powers of ten around some values above zero."""
+    low = math.floor(math.log10(min(values, default=0.1)))
+    high = max(math.ceil(math.log10(max(values, default=1.0))), low + 1)
+    every = -(-(high - low) // 4)
+    high = low + -(-(high - low) // every) * every
+
+    def part(value: float) -> float:
+        return (math.log10(value) - low) / (high - low) if value > 0 else 0.0
+
+    return Scale(part, tuple(10.0**power for power in range(low, high + 1, every)))
+
+
+def _y(part: float, height: int) -> float:
+    return round((height - 2) * (1 - min(max(part, 0.0), 1.0)) + 1, 1)
 
 
 def _points(piece: Sequence[tuple[float, float]]) -> str:

@@ -6,12 +6,9 @@ from datetime import UTC, datetime
 
 from wherry.units import format_size
 
-_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
 _TURNS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
 _VISIBLE: dict[int, int | str] = {
-    **_CONTROLS,
-    0x7F: 0x2421,
-    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+    **dict.fromkeys((*range(9), *range(11, 32), *range(0x7F, 0xA0)), 0xFFFD),
     **{code: f"\\u{code:04x}" for code in _TURNS},
 }
 
@@ -35,12 +32,10 @@ def seconds(value: float | None) -> str:
     """Say a duration with two or three digits: ``0.4 ms``, ``12 ms``, ``1.5 s``, ``3 min 5 s``."""
     if value is None:
         return NONE
-    if value < 0.0995:
-        return f"{_digits(value * 1000)} ms"
     if value < 0.9995:
-        return f"{round(value * 1000)} ms"
-    if value < 59.95:
-        return f"{_digits(value)} s"
+        return f"{_short(value * 1000)} ms"
+    if value < 59.5:
+        return f"{_short(value)} s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
@@ -54,7 +49,7 @@ def rate(value: float) -> str:
     """Say how often a second something happens: ``0``, ``0.02``, ``1.5``, ``340``."""
     if value <= 0:
         return "0"
-    return f"{value:.2g}" if value < 1 else _digits(value)
+    return f"{value:.1f}".removesuffix(".0") if 9.95 <= value < 99.95 else _short(value)
 
 
 def percent(part: float) -> str:
@@ -96,10 +91,8 @@ def clock(moment: float) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03d} UTC"
 
 
-def _digits(value: float) -> str:
-    if value >= 99.95:
-        return f"{value:.0f}"
-    return f"{value:.1f}".removesuffix(".0") if value >= 9.95 else f"{value:.2g}"
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"
 
 
 def _about(value: float) -> str:

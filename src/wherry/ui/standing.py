@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from wherry.service.service import FunctionService
     from wherry.ui.parts import Dashboard
 
-State = Literal["running", "waiting", "ready", "starting", "asleep"]
+State = Literal["running", "waiting", "ready", "starting", "idle"]
 
 MEANINGS: dict[State, str] = {
     "running": "calls run now",
     "waiting": "calls wait for a place",
     "ready": "a container waits for the next call",
     "starting": "containers are being made ready",
-    "asleep": "nothing runs; the next call starts it",
+    "idle": "nothing runs; the next call starts it",
 }
 _SPARK_STEPS = 60
 
@@ -85,6 +85,7 @@ def charts(recent: Recent, qualified: str | None = None) -> tuple[Chart, Chart]:
         "Latency",
         [("p99", "slow", series.p99), ("p50", "fast", series.p50)],
         say=formats.seconds,
+        decades=True,
     )
     return calls, latency
 
@@ -96,4 +97,5 @@ def _state(service: FunctionService, deployed: Deployed) -> State:
         return "running"
     if service.ready(deployed):
         return "ready"
-    return "starting" if service.replicas(deployed) else "asleep"
+    pool = service.pools.get(deployed.qualified)
+    return "starting" if pool is not None and service.replicas(deployed) else "idle"
