@@ -1,0 +1,274 @@
+"""Starts runs when they are due: one timer for all schedules, and nothing is ever polled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from wherry.errors import AlreadyExists, EngineError, NotFound, UsageError, WherryError
+from wherry.triggers.cron.book import Book, Known
+from wherry.triggers.cron.checking import check_allowed, checked
+from wherry.triggers.cron.model import API
+from wherry.triggers.cron.overlaps import Lane, admit
+from wherry.triggers.cron.performing import perform
+from wherry.triggers.cron.planning import plan
+from wherry.triggers.cron.rows import Lost, Won
+from wherry.triggers.cron.syntax import Reboot
+
+if TYPE_CHECKING:
+    from wherry.triggers.cron.clock import Clock
+    from wherry.triggers.cron.model import Definition, Entry, Run, Schedule, Status
+    from wherry.triggers.cron.performing import Perform
+    from wherry.triggers.cron.store import ScheduleStore
+
+_LOG = logging.getLogger(__name__)
+_AGAIN = 1.0
+"""Seconds until a store that failed is asked again."""
+
+
+class Report(Protocol):
+    """Tells others of a run that is over; must not raise."""
+
+    async def __call__(self, schedule: Schedule, run: Run) -> None:
+        """Tell them."""
+        ...
+
+
+class Scheduler:
+    """All schedules of one store, in memory with their next ticks."""
+
+    def __init__(
+        self,
+        store: ScheduleStore,
+        do: Perform,
+        *,
+        clock: Clock,
+        kinds: Collection[str],
+        report: Report | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """``kinds`` are those that ``do`` can run; others cannot be defined."""
+        self.store = store
+        self.kinds = frozenset(kinds)
+        self._do = do
+        self._clock = clock
+        self._report = report
+        self._chance = chance
+        self._book = Book()
+        self._lanes: dict[str, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+
+    @classmethod
+    async def open(
+        cls,
+        store: ScheduleStore,
+        do: Perform,
+        *,
+        clock: Clock,
+        kinds: Collection[str],
+        report: Report | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> Self:
+        """Return one that knows what is in the store."""
+        made = cls(store, do, clock=clock, kinds=kinds, report=report, chance=chance)
+        await store.rewind(now=clock.now())
+        for entry in await store.entries():
+            made._know(entry)
+        return made
+
+    @property
+    def known(self) -> Mapping[str, Known]:
+        """Name to schedule, with its next tick."""
+        return MappingProxyType(self._book.known)
+
+    def get(self, name: str) -> Known:
+        """Return a schedule; raises :class:`NotFound`."""
+        try:
+            return self._book.known[name]
+        except KeyError:
+            raise NotFound(f"there is no schedule {name!r}") from None
+
+    def running(self, name: str) -> int:
+        """Return how many runs of a schedule go on here."""
+        lane = self._lanes.get(name)
+        return len(lane.running) if lane else 0
+
+    # ---- orders ----------------------------------------------------------------------------
+
+    def check(self, definition: Definition) -> None:
+        """Raise :class:`UsageError` for a definition that :meth:`define` would refuse."""
+        checked(definition)
+        check_allowed(definition, kinds=self.kinds)
+
+    async def define(self, definition: Definition, *, source: str = API) -> Known:
+        """Add a schedule, or change the one of its name; what runs goes on.
+
+        Raises :class:`UsageError` for a definition that cannot be right,
+        :class:`AlreadyExists` for the name of a schedule from elsewhere.
+        """
+        self.check(definition)
+        known = self._book.known.get(definition.name)
+        if known is not None and known.entry.source != source:
+            raise AlreadyExists(
+                f"name: {definition.name!r} is a schedule of {known.entry.source}; change it there"
+            )
+        if known is not None and known.entry.definition == definition:
+            return known
+        entry = await self.store.put(definition, source=source, now=self._clock.now())
+        return self._woken(entry)
+
+    async def remove(self, name: str, *, source: str = API) -> None:
+        """Remove a schedule and its history; what runs goes on to its end.
+
+        Raises :class:`NotFound`, and :class:`AlreadyExists` for one from elsewhere.
+        """
+        known = self.get(name)
+        if known.entry.source != source:
+            raise AlreadyExists(
+                f"name: {name!r} is a schedule of {known.entry.source}; remove it there"
+            )
+        await self.store.remove(name)
+        self._book.forget(name)
+
+    async def pause(self, name: str, *, paused: bool) -> Known:
+        """Let no ticks count, or let them count again. Raises :class:`NotFound`."""
+        self.get(name)
+        entry = await self.store.pause(name, paused=paused, now=self._clock.now())
+        return self._woken(entry)
+
+    async def run_now(self, name: str) -> Run:
+        """Start a run beside the ticks; its overlap policy counts. Raises :class:`NotFound`."""
+        known = self.get(name)
+        run = await self.store.begin(name, cause="asked", now=self._clock.now())
+        self._launch(known, Won(run=run, elsewhere=False))
+        return run
+
+    # ---- the loop --------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Start what is due, until cancelled; runs that go on are left to :meth:`aclose`."""
+        for known in list(self._book.known.values()):
+            if isinstance(known.schedule.when, Reboot) and not known.entry.paused:
+                run = await self.store.begin(known.name, cause="start", now=self._clock.now())
+                self._launch(known, Won(run=run, elsewhere=False))
+        while True:
+            self._changed.clear()
+            try:
+                await self._fire(self._clock.now())
+            except EngineError as error:
+                _LOG.error("schedules cannot be read", extra={"error": str(error)})
+                await self._clock.sleep(_AGAIN)
+                continue
+            await self._clock.until(self._book.next, self._changed)
+
+    async def settled(self) -> None:
+        """Wait until no run goes on, and everybody was told of those that did."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def aclose(self, *, grace: float = 0.0) -> None:
+        """Let runs end within ``grace`` seconds, then end them. Idempotent."""
+        if self._tasks and grace > 0:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        await self.settled()
+
+    async def _fire(self, now: float) -> None:
+        due = [(known, plan(known.schedule, known.entry, now=now)) for known in self._book.due(now)]
+        if not due:
+            return
+        claims = [claim for _, found in due for claim in found.claims]
+        try:
+            results = iter(await self.store.claim(claims))
+        except EngineError:
+            for known, _ in due:
+                self._book.put(known)
+            raise
+        for known, found in due:
+            came = [next(results) for _ in found.claims]
+            last = max([known.entry.last_tick, *(claim.tick for claim in found.claims)])
+            self._go_on(known, came, last=last)
+            for each in came:
+                if isinstance(each, Won):
+                    self._launch(known, each)
+
+    def _go_on(self, known: Known, came: list[Won | Lost], *, last: float) -> None:
+        """Put a schedule back into the book as the store has it by now."""
+        for each in came:
+            if isinstance(each, Lost):
+                if each.entry is None:
+                    self._book.forget(known.name)
+                else:
+                    self._know(each.entry)
+                return
+        self._book.put(known.after(last))
+
+    def _know(self, entry: Entry) -> Known | None:
+        try:
+            schedule = checked(entry.definition, created=entry.created)
+        except UsageError as error:  # such as a time zone that this machine does not have
+            _LOG.error(
+                "a schedule cannot be used", extra={"name": entry.definition.name,
+                                                    "error": str(error)},
+            )  # fmt: skip
+            return None
+        known = Known.of(schedule, entry)
+        self._book.put(known)
+        return known
+
+    def _woken(self, entry: Entry) -> Known:
+        known = self._know(entry)
+        assert known is not None  # it was checked
+        self._changed.set()
+        return known
+
+    # ---- one run ---------------------------------------------------------------------------
+
+    def _launch(self, known: Known, won: Won) -> None:
+        task = asyncio.ensure_future(self._one(known.schedule, won))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _one(self, schedule: Schedule, won: Won) -> None:
+        run = won.run
+        if run.status != "missed":
+            run = await self._lived(schedule, won)
+        try:
+            if won.run.status != "missed":
+                await self.store.update(run)
+        except WherryError as error:
+            _LOG.error("a run cannot be noted", extra={"error": str(error)})
+        if self._report is not None:
+            await self._report(schedule, run)
+
+    async def _lived(self, schedule: Schedule, won: Won) -> Run:
+        """Return the run as it ended."""
+        lane = self._lanes.setdefault(schedule.name, Lane())
+        run, overlap = won.run, schedule.definition.overlap
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            if schedule.jitter and run.cause == "time":
+                await self._clock.sleep(self._chance() * schedule.jitter)
+            why = await admit(lane, run, overlap=overlap, elsewhere=won.elsewhere)
+            if why is not None:
+                return replace(run, status="skipped", error=why, ended=self._clock.now())
+            lane.enter(run, task)
+            run = replace(run, status="running", started=self._clock.now())
+            await self.store.update(run)
+            return await perform(schedule, run, do=self._do, clock=self._clock)
+        except asyncio.CancelledError:
+            why = "a later run took its place" if run.id in lane.replaced else "it was stopped"
+            status: Status = "missed" if run.started is None else "failed"
+            return replace(run, status=status, error=why, ended=self._clock.now())
+        except WherryError as error:
+            return replace(run, status="failed", error=str(error), ended=self._clock.now())
+        finally:
+            lane.leave(run)

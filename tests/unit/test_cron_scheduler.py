@@ -1,0 +1,277 @@
+"""The scheduler: a year in four zones, late ticks, overlaps, tries, and several at one store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.support.scheduling import START, Scheduling, SimulatedClock, scheduling
+
+from wherry.errors import AlreadyExists, NotFound, Unsupported, UsageError
+from wherry.models import Exit
+from wherry.triggers.cron.clock import WallClock
+from wherry.triggers.cron.model import Definition
+from wherry.triggers.cron.rows import Retention
+from wherry.triggers.cron.syntax import parse_when
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+@pytest.fixture
+async def on(tmp_path: Path) -> AsyncIterator[Scheduling]:
+    async with scheduling(tmp_path) as made:
+        yield made
+
+
+def iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()[:19]
+
+
+async def test_a_year_in_four_zones_runs_every_tick_once_and_in_time(on: Scheduling) -> None:
+    zones = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca")
+    for zone in zones:
+        await on.add(f"night {zone.rpartition('/')[2]}", "30 2 * * *", timezone=zone)
+    await on.add("six", "30 0 0 1 * *", timezone="Europe/Paris")
+    await on.add("every", "@every 36h")
+    await on.pass_time(365 * DAY)
+    for zone in zones:
+        name = f"night {zone.rpartition('/')[2]}"
+        when, moment, expected = parse_when("30 2 * * *", timezone=zone), START, []
+        while (tick := when.after(moment)) is not None and tick <= START + 365 * DAY:
+            expected.append(tick)
+            moment = tick
+        assert on.did.times(name) == expected
+        assert len(expected) == 365
+    assert [iso(each) for each in on.did.times("six")][2:5] == [
+        "2026-03-31T22:00:30", "2026-04-30T22:00:30", "2026-05-31T22:00:30"]  # fmt: skip
+    assert on.did.times("every") == [START + n * 36 * HOUR for n in range(1, 244)]
+    assert {run.status for run in on.told} == {"succeeded"}
+
+
+async def test_ticks_of_a_downtime_are_missed_but_the_last_one_is_caught_up(
+    tmp_path: Path,
+) -> None:
+    clock = SimulatedClock()
+    async with scheduling(tmp_path, clock=clock) as on:
+        await on.add("window", "0 * * * *", catch_up="30m")
+        await on.add("none", "0 * * * *")
+        await on.pass_time(2 * HOUR)
+    clock = SimulatedClock(START + 6.25 * HOUR)
+    async with scheduling(tmp_path, clock=clock) as on:
+        await on.pass_time(HOUR)
+        assert on.did.times("window") == [START + 6.25 * HOUR, START + 7 * HOUR]
+        assert on.did.times("none") == [START + 7 * HOUR]
+        runs = await on.runs("window")
+        assert [(run.status, run.cause, run.count, iso(run.scheduled)) for run in runs[2:]] == [
+            ("missed", "time", 3, "2026-01-01T05:00:00"),
+            ("succeeded", "catch-up", 1, "2026-01-01T06:00:00"),
+            ("succeeded", "time", 1, "2026-01-01T07:00:00"),
+        ]
+        assert [(run.status, run.count) for run in await on.runs("none")][2:] == [
+            ("missed", 4), ("succeeded", 1)]  # fmt: skip
+
+
+async def test_a_long_downtime_costs_no_time(on: Scheduling) -> None:
+    await on.add("often", "* * * * * *")
+    on.clock._now += 3 * 365 * DAY
+    began = time.monotonic()
+    await on.pass_time(0.5)
+    assert time.monotonic() - began < 5
+    assert len(on.did.runs) <= 6
+    assert (await on.runs("often"))[0].status == "missed"
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected", "started"),
+    [
+        ("skip", ["running", "skipped", "skipped"], 1),
+        ("allow", ["running", "running", "running"], 3),
+        ("queue", ["running", "waiting", "skipped"], 1),
+        ("replace", ["failed", "failed", "running"], 3),
+    ],
+)
+async def test_runs_that_meet_do_as_the_policy_says(
+    on: Scheduling, overlap: str, expected: list[str], started: int
+) -> None:
+    on.did.gate = asyncio.Event()
+    await on.add("slow", "* * * * *", overlap=overlap)
+    await on.pass_time(180, settle=False)
+    assert await on.statuses("slow") == expected
+    assert len(on.did.ids) == len(set(on.did.ids)) == started
+    on.did.gate.set()
+    await on.scheduler.settled()
+    ends = [status if status in ("skipped", "failed") else "succeeded" for status in expected]
+    assert await on.statuses("slow") == ends
+    if overlap == "replace":
+        assert len(on.did.killed) == 2
+        assert "a later run took its place" in [run.error for run in await on.runs("slow")]
+
+
+async def test_tries_are_repeated_with_growing_pauses_under_ids_of_their_own(
+    on: Scheduling,
+) -> None:
+    on.did.exits = [Exit(1), Exit(1), Exit(0)]
+    await on.add("flaky", "0 0 2 1 *", retries=5, backoff="10s")
+    await on.pass_time(DAY + 60)
+    (run,) = await on.runs("flaky")
+    assert (run.status, run.attempts, run.exit_code) == ("succeeded", 3, 0)
+    assert len(set(on.did.ids)) == 3
+    first, second, third = on.did.times("flaky")
+    assert 5 <= second - first <= 10
+    assert 10 <= third - second <= 20
+
+
+async def test_a_timeout_kills_and_says_so(on: Scheduling) -> None:
+    on.did.gate = asyncio.Event()
+    await on.add("long", "0 0 2 1 *", timeout=0.02)
+    await on.pass_time(DAY + 60)
+    (run,) = await on.runs("long")
+    assert (run.status, run.exit_code, run.error) == (
+        "timed out", None, "ended by its timeout of 0.02 s")  # fmt: skip
+    assert len(on.did.killed) == 1
+
+
+async def test_jitter_puts_a_run_off_by_a_part_of_its_bound(on: Scheduling) -> None:
+    await on.add("put off", "0 0 2 1 *", jitter="1m")
+    await on.pass_time(DAY + 120)
+    assert on.did.times("put off") == [START + DAY + 30]
+
+
+async def test_a_pause_lets_no_tick_count_and_makes_up_for_none(on: Scheduling) -> None:
+    await on.add("hourly", "0 * * * *", catch_up="10h")
+    await on.scheduler.pause("hourly", paused=True)
+    await on.pass_time(5.5 * HOUR)
+    assert on.did.runs == []
+    assert on.scheduler.get("hourly").next is None
+    await on.scheduler.pause("hourly", paused=False)
+    await on.pass_time(HOUR)
+    assert on.did.times("hourly") == [START + 6 * HOUR]
+    assert await on.statuses("hourly") == ["succeeded"]
+
+
+async def test_a_run_can_be_asked_for_at_any_time(on: Scheduling) -> None:
+    await on.add("yearly", "@yearly")
+    run = await on.scheduler.run_now("yearly")
+    await on.scheduler.settled()
+    found = await on.store.run("yearly", run.id)
+    assert (found.status, found.cause) == ("succeeded", "asked")
+    with pytest.raises(NotFound):
+        await on.scheduler.run_now("nothing")
+
+
+async def test_reboot_runs_once_for_each_start(tmp_path: Path) -> None:
+    for count in (1, 2):
+        async with scheduling(tmp_path) as on:
+            await on.add("first", "@reboot")
+            await on.pass_time(DAY)
+            assert [run.cause for run in await on.runs("first")] == ["start"] * count
+
+
+async def test_a_changed_definition_counts_at_once_and_keeps_its_history(on: Scheduling) -> None:
+    await on.add("job", "0 * * * *")
+    await on.pass_time(HOUR)
+    await on.add("job", "30 * * * *")
+    await on.pass_time(HOUR)
+    assert on.did.times("job") == [START + HOUR, START + 1.5 * HOUR]
+    assert len(await on.runs("job")) == 2
+    await on.scheduler.remove("job")
+    await on.pass_time(HOUR)
+    assert len(on.did.runs) == 2
+    assert await on.runs("job") == []
+
+
+async def test_a_definition_that_cannot_be_leaves_the_old_one(on: Scheduling) -> None:
+    await on.add("job", "0 * * * *")
+    with pytest.raises(UsageError, match="field minute"):
+        await on.add("job", "61 * * * *")
+    with pytest.raises(Unsupported, match="Swarm"):
+        await on.add("job", "@daily", kind="service-run", function=None, image="x")
+    with pytest.raises(AlreadyExists, match=r"is a schedule of api"):
+        await on.scheduler.define(
+            Definition(name="job", schedule="@daily", function="f"), source="/etc/x.toml"
+        )
+    await on.pass_time(HOUR)
+    assert on.did.times("job") == [START + HOUR]
+
+
+async def test_two_schedulers_of_one_store_never_run_a_tick_twice(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    async with scheduling(tmp_path, clock=clock) as one:
+        for number in range(20):
+            await one.add(f"job {number}", "* * * * * *", overlap="allow")
+        async with scheduling(tmp_path, clock=SimulatedClock()) as other:
+            await asyncio.gather(one.pass_time(30), other.pass_time(30))
+            ran = sorted(one.did.runs + other.did.runs)
+            assert len(ran) == len(set(ran))
+            # Either may run ahead of the other's simulated clock; what it took is run by it alone.
+            for number in range(20):
+                assert len(await one.runs(f"job {number}")) == len(
+                    [name for name, _ in ran if name == f"job {number}"]
+                )
+            assert {name for name, _ in ran} == {f"job {number}" for number in range(20)}
+
+
+async def test_a_run_of_another_scheduler_counts_for_the_overlap(tmp_path: Path) -> None:
+    async with scheduling(tmp_path) as one:
+        one.did.gate = asyncio.Event()
+        await one.add("slow", "* * * * *")
+        await one.pass_time(60, settle=False)
+        async with scheduling(tmp_path, clock=SimulatedClock(START + 61)) as other:
+            await other.pass_time(60)
+            assert other.did.runs == []
+            assert [run.error for run in other.told] == ["another scheduler still runs this"]
+        one.did.gate.set()
+
+
+async def test_only_so_much_of_the_past_is_kept(tmp_path: Path) -> None:
+    async with scheduling(tmp_path, keep=Retention(runs=5)) as on:
+        await on.add("often", "@every 1m")
+        await on.pass_time(1200)
+        assert [run.scheduled for run in await on.runs("often")] == [
+            START + n * 60 for n in range(16, 21)]  # fmt: skip
+
+
+async def test_a_clock_that_was_years_ahead_does_not_stop_schedules(tmp_path: Path) -> None:
+    async with scheduling(tmp_path, clock=SimulatedClock(START + 3650 * DAY)) as on:
+        await on.add("hourly", "0 * * * *")
+    async with scheduling(tmp_path) as on:
+        await on.pass_time(HOUR)
+        assert on.did.times("hourly") == [START + HOUR]
+
+
+async def test_the_wall_clock_wakes_in_time_and_on_changes() -> None:
+    clock, changed = WallClock(), asyncio.Event()
+    try:
+        moment = clock.now() + 0.03
+        await clock.until(moment, changed)
+        assert clock.now() >= moment
+        changed.clear()
+        asyncio.get_running_loop().call_soon(changed.set)
+        await clock.until(None, changed)
+        changed.set()
+        await clock.until(None, changed)
+        await clock.until(clock.now() - 1, asyncio.Event())
+    finally:
+        clock.close()
+
+
+async def test_ten_thousand_schedules_are_loaded_and_cost_nothing_while_they_wait(
+    tmp_path: Path,
+) -> None:
+    async with scheduling(tmp_path) as on:
+        made = [
+            on.store.put(
+                Definition(name=f"job {n}", schedule=f"{n % 60} {n % 24} * * *", function="f"),
+                source="api", now=START,
+            )
+            for n in range(10_000)
+        ]  # fmt: skip
+        await asyncio.gather(*made)
+    async with scheduling(tmp_path) as on:
+        assert len(on.scheduler.known) == 10_000
+        await on.pass_time(HOUR)
+        assert len(on.did.runs) == sum(1 for n in range(10_000) if 0 < (n % 24) * 60 + n % 60 <= 60)
