@@ -14,6 +14,7 @@ from wherry._version import __version__
 TYPE_CHECKING = False  # typing's own takes longer to import than all the rest
 
 if TYPE_CHECKING:
+    from wherry import funker as funker
     from wherry.client import AsyncClient, BoundFunction
     from wherry.errors import (
         AlreadyExists,
@@ -187,6 +188,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "funker":  # a module, so that all of it is found by one name
+        import importlib
+
+        return importlib.import_module("wherry.funker")
     if name not in _PLACE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

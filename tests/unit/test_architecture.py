@@ -26,6 +26,7 @@ LEVELS = (
     ("engines",),  # but for the protocol, which is further down
     ("client",),
     ("sync",),
+    ("funker",),
     ("functions",),
     ("service",),
     ("calls",),

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 
 RELAY = Path(__file__).parent / "local" / "native" / "relay"
+FUNKER = RELAY.with_name("funker")
+"""Lets a program that was made for Funker be called through stdin and stdout (``funker.c``)."""
 UP = b"U"
 """What the relay says when the program's port accepts connections."""
 ACCEPTED = b"A"
@@ -19,3 +21,8 @@ ACCEPTED = b"A"
 def has_relay() -> bool:
     """Whether the relay was compiled."""
     return os.access(RELAY, os.X_OK)
+
+
+def has_funker() -> bool:
+    """Whether the program around Funker's was compiled."""
+    return os.access(FUNKER, os.X_OK)

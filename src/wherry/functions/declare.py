@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wherry.errors import UsageError
+from wherry.functions.funker import answering
 from wherry.functions.model import Deployed, Deployment, Resources, Settings
 from wherry.functions.names import check_name, place_of
 from wherry.functions.quantities import parse_bytes, parse_cpus
@@ -56,6 +57,13 @@ def declared(
             ready=ready_of(settings, replicas=replicas),
             **runs,
         )
+        if settings.funker is not None:
+            if settings.mode != "stdio":
+                raise UsageError(
+                    f"labels.wherry.funker: {settings.funker} does not go with mode "
+                    f"{settings.mode!r}; remove one of them"
+                )
+            function = answering(function, port=settings.funker)
     return Deployed(
         name=name,
         namespace=namespace,

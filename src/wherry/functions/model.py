@@ -78,6 +78,8 @@ class Settings:
     mode: Mode = "stdio"
     port: int = 8080
     """Where an HTTP-speaking image listens (mode ``http``)."""
+    funker: int | None = None
+    """Port of a program that was made for Funker; None: it is none."""
     health: str | None = None
     """Path that answers 2xx when an HTTP-speaking image is well; None: it accepts connections."""
     path: str | None = None

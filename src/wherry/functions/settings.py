@@ -65,6 +65,9 @@ SETTINGS = (
           "how the program speaks: `stdio` (stdin in, stdout out), `cgi`, or `http`"),
     Label("port", "port", partial(values.whole, least=1, most=65535), "8080",
           "where a program of mode `http` listens"),
+    Label("funker", "funker", partial(values.whole, least=1, most=65535), "9999",
+          "the image was made for Funker, and its program takes one call on this port; it is "
+          "called through stdin and stdout like any other"),
     Label("health", "health", values.path, "/healthz",
           "path that answers 2xx when a program of mode `http` is well; without it, one that "
           "accepts connections is"),

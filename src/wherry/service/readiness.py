@@ -178,7 +178,8 @@ def ready_in_use(deployed: Deployed) -> Ready:
     ready = deployed.function.ready
     if ready is not None and (ready.min > 0 or deployed.settings.ready is not None):
         return ready
-    return Ready(min=1)
+    # A program made for Funker listens before its call; what it does until then is done.
+    return Ready(min=1, level="created" if deployed.settings.funker is None else "started")
 
 
 def may_rest(deployed: Deployed) -> bool:
