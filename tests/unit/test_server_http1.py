@@ -164,6 +164,10 @@ async def test_headers_that_would_be_more_than_one_are_never_sent(
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
         b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
@@ -172,6 +176,53 @@ async def test_what_is_no_request_is_a_400(request_: bytes) -> None:
         await client.send(request_)
         assert (await client.answer())[0] == 400
         assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("line", [b"GET /", b"GET / HTTP/2.0"])
+async def test_other_versions_of_http_are_a_505(line: bytes) -> None:
+    async with wire(ok) as client:
+        await client.send(line + b"\r\nHost: x\r\n\r\n" if b"HTTP" in line else line + b"\r\n\r\n")
+        assert (await client.answer())[0] == 505
+        assert await client.rest() == b""
+
+
+async def test_chunks_that_cannot_be_read_end_the_call_with_a_400_while_nothing_was_answered() -> (
+    None
+):
+    left = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+
+    async with wire(app) as client:
+        await client.ask("POST / HTTP/1.1", "Host: x", "Transfer-Encoding: chunked")
+        await client.send(b"2\r\nok\r\nzz\r\n")
+        assert (await client.answer())[0] == 400
+        assert await client.rest() == b""
+        async with asyncio.timeout(10):
+            await left.wait()
+
+
+async def test_requests_without_end_on_one_connection_are_not_all_kept() -> None:
+    most = 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal most
+        connection = next(iter(client.host.connections))
+        most = max(most, len(connection._exchanges))
+        await ok(scope, receive, send)
+
+    async with wire(app) as client:
+        asked = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        await client.send(asked * 1000)
+        headers: dict[str, str] = {}
+        while "connection" not in headers:
+            status, headers, _ = await client.answer()
+            assert status == 200
+        assert await client.rest() == b""
+    assert 1 < most <= 64
 
 
 async def test_chunks_that_cannot_be_read_end_the_connection() -> None:
@@ -296,6 +347,13 @@ async def test_an_offer_of_another_protocol_is_not_taken() -> None:
             "Upgrade: h2c", "HTTP2-Settings: AAMAAABk", "Content-Length: 2", body=b"hi",
         )  # fmt: skip
         assert (await client.answer())[2] == b"hi"
+
+
+async def test_an_offer_of_another_protocol_keeps_no_connection_that_is_to_be_closed() -> None:
+    async with wire(ok) as client:
+        await client.ask("GET / HTTP/1.1", "Host: x", "Connection: Upgrade, close", "Upgrade: h2c")
+        assert (await client.answer())[1]["connection"] == "close"
+        assert await client.rest() == b""
 
 
 async def test_a_websocket_is_spoken_to_the_end() -> None:

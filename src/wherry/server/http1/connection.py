@@ -19,10 +19,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _RESET = struct.pack("ii", 1, 0)
+_VERSIONS = frozenset({"1.0", "1.1"})
+_PIPELINED = 64
+"""Requests that may wait on one connection; what comes after them is not read."""
+_TOO_LARGE = (431, "the headers are larger than is taken")
 
 
-class _TooManyHeaders(Exception):
-    """The headers of a request are larger than they may be."""
+class _Refusal(Exception):
+    """A request that is answered with a status and a line before anybody else sees it."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(status, why)
+
+
+class _Enough(Exception):
+    """More requests are waiting than may."""
 
 
 class Connection(asyncio.Protocol):
@@ -47,6 +58,8 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
+        self._deaf = False
+        """Whether what still comes is thrown away, until what came is answered."""
         self._upgrading: dict[str, Any] = {}
         self._in_headers = False
         self._header_bytes = 0
@@ -93,7 +106,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
-        if self._closing:
+        if self._closing or self._deaf:
             return
         try:
             self._parser.feed_data(data)
@@ -101,15 +114,18 @@ class Connection(asyncio.Protocol):
             self._upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, _TooManyHeaders):
-                self._refuse(431, "the headers are larger than is taken")
-            else:
-                self._refuse(400, "this is no HTTP request")
+            match error.__context__:
+                case _Enough():
+                    self._deaf = True
+                case _Refusal(args=(status, why)):
+                    self._refuse(status, why)
+                case _:
+                    self._refuse(400, "this is no HTTP request")
             return
         if self._in_headers:  # the parser keeps a header that is not complete to itself
             self._unparsed += len(data)
             if self._unparsed > 2 * self.host.patience.header_bytes:
-                self._refuse(431, "the headers are larger than is taken")
+                self._refuse(*_TOO_LARGE)
 
     # ---- httptools -------------------------------------------------------------------------
 
@@ -138,6 +154,7 @@ class Connection(asyncio.Protocol):
         self._in_headers = False
         self._disarm()
         version = self._parser.get_http_version()
+        self._check(version)
         scope = scope_of(
             self._url,
             headers=self._headers,
@@ -273,17 +290,29 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, exchange: Exchange) -> None:
         """Close after an answer; a client that still sends gets the time to read it."""
-        if exchange.body_complete or exchange.expects:
+        if (exchange.body_complete or exchange.expects) and not self._deaf:
             self.close()
             return
         self._linger()
 
+    def _check(self, version: str) -> None:
+        """Refuse a request that other servers on its way may read in another way."""
+        if version not in _VERSIONS:
+            raise _Refusal(505, "this server speaks HTTP/1.1")
+        hosts = sum(name == b"host" for name, _ in self._headers)
+        if hosts > 1 or (not hosts and version == "1.1"):  # RFC 9112, section 3.2
+            raise _Refusal(400, f"host: it came {hosts} times; once is right")
+        if len(self._exchanges) >= _PIPELINED:
+            self._exchanges[-1].keep_alive = False  # so that the client asks the others again
+            raise _Enough
+
     def _refuse(self, status: int, why: str) -> None:
-        """Answer what is no request that could be handed on."""
-        if self._exchanges:  # an answer is on its way: nothing can be said in the middle of it
-            for exchange in self._exchanges:
-                exchange.depart()
-            self._transport.abort()
+        """Answer what is no request that could be handed on, or whose body is none."""
+        exchanges, self._exchanges = self._exchanges, deque()
+        for exchange in exchanges:
+            exchange.depart()
+        if len(exchanges) > 1 or any(exchange.started for exchange in exchanges):
+            self._transport.abort()  # nothing can be said in the middle of an answer
             return
         self.write(refusal(status, why))
         self._linger()
@@ -316,7 +345,7 @@ class Connection(asyncio.Protocol):
     def _count(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > self.host.patience.header_bytes:
-            raise _TooManyHeaders
+            raise _Refusal(*_TOO_LARGE)
 
     def _upgrade(self, rest: bytes) -> None:
         """Begin to speak another protocol, or go on as if nobody had offered one."""
@@ -326,6 +355,10 @@ class Connection(asyncio.Protocol):
             self._hand_over(scope, rest)
             return
         kept = [pair for pair in self._headers if pair[0] not in (b"upgrade", b"connection")]
+        if any(
+            name == b"connection" and b"close" in value.lower() for name, value in self._headers
+        ):
+            kept.append((b"connection", b"close"))
         self._parser = httptools.HttpRequestParser(self)
         self.data_received(request_of(scope, url=self._url, headers=kept) + rest)
 
