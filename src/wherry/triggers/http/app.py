@@ -20,6 +20,7 @@ from wherry.triggers.http import (
 )
 from wherry.triggers.http.access import AccessLogged
 from wherry.triggers.http.errors import not_found, plain, wrong_method
+from wherry.triggers.http.forwarding import Forwarded
 from wherry.triggers.http.guarding import Guarded
 from wherry.triggers.http.invoke import INSIDE, PREFIX, Invoke
 from wherry.triggers.http.paths import Paths
@@ -60,7 +61,9 @@ def gateway(
     app: ASGIApp = _Front(Invoke(parts, modes=dict(modes or {})), Paths(parts.functions), rest)
     if parts.guard is not None:
         app = Guarded(app, parts.guard, calls=parts.calls)
-    return AccessLogged(app)
+    app = AccessLogged(app)
+    trusted = parts.options.trusted
+    return Forwarded(app, trusted) if trusted else app
 
 
 def dashboard_at(path: str) -> Route:

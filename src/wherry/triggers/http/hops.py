@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from wherry.triggers.http.forwarding import PEER
+
 if TYPE_CHECKING:
     from starlette.types import Scope
 
@@ -69,9 +71,11 @@ def raw_rest(scope: Scope, rest: str) -> bytes:
 
 
 def _forwarded(scope: Scope, *, prefix: str) -> Headers:
-    client = scope.get("client")
+    client, proxy = scope.get("client"), scope.get(PEER)
     chain = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    if client:
+    if proxy:  # who is before it is in the chain by its own word
+        chain.append(str(proxy).encode())
+    elif client:
         chain.append(str(client[0]).encode())
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     scheme = "https" if scope.get("scheme") in {"https", "wss"} else "http"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wherry._version import __version__
+from wherry.triggers.http.forwarding import Trusted
 
 if TYPE_CHECKING:
     from wherry.functions.store import FunctionStore
@@ -29,6 +30,8 @@ class GatewayOptions:
     sha: str = ""
     """Commit that it was built from, where that is known."""
     title: str = "wherry"
+    trusted: Trusted = field(default_factory=Trusted)
+    """Proxies whose word on where a request comes from is taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
