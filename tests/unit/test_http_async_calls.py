@@ -10,8 +10,11 @@ import pytest
 from tests.support.queue_gateway import queue_gateway
 
 from wherry.calls import QueueLimits
+from wherry.triggers.http.metrics import Metrics
 
 if TYPE_CHECKING:
+    from wherry.calls.model import QueueStats
+    from wherry.service.service import FunctionService
     from wherry.testing import Call
 
 
@@ -32,6 +35,24 @@ async def test_a_queued_call_is_accepted_run_and_shown_with_its_result(tmp_path:
         assert result.headers["content-type"] == "application/octet-stream"
         listed = (await ask("GET /system/calls?name=upper&state=done")).json
         assert [call["id"] for call in listed] == [id]
+
+
+async def test_the_state_of_the_queue_is_among_the_numbers(tmp_path: Path) -> None:
+    async with queue_gateway(tmp_path, working=False) as (ask, on):
+        for _ in range(3):
+            await ask("POST /async-function/upper", b"x")
+        metrics = Metrics()
+        text = metrics_text(metrics, on.service, await on.store.stats())
+        assert "wherry_queue_depth 3.0" in text
+        assert {"wherry_queue_running 0.0", "wherry_queue_dead 0.0", "wherry_queue_callbacks 0.0",
+                "wherry_records_dropped_total 0.0"} <= set(text)  # fmt: skip
+        (oldest,) = [line for line in text if line.startswith("wherry_queue_oldest_age ")]
+        assert float(oldest.split()[1]) >= 0
+
+
+def metrics_text(metrics: Metrics, service: FunctionService, stats: QueueStats) -> list[str]:
+    metrics.watch(service)
+    return metrics.text(queue=stats)[0].decode().splitlines()
 
 
 async def test_the_function_sees_the_request_as_one_that_is_waited_for(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from starlette.requests import Request
 
+    from wherry.calls.model import QueueStats
     from wherry.functions.model import Deployed
     from wherry.models import Output
     from wherry.service.call import Call
@@ -95,7 +96,7 @@ class Metrics:
         self._state = _State(service)
         self.registry.register(self._state)
 
-    def text(self, *, queue: object = None) -> tuple[bytes, str]:
+    def text(self, *, queue: QueueStats | None = None) -> tuple[bytes, str]:
         """Return all of it as Prometheus reads it, and its media type.
 
         ``queue`` is the state of the queue of calls now, where there is one.
@@ -110,7 +111,7 @@ class _State(Collector):
 
     def __init__(self, service: FunctionService) -> None:
         self._service = service
-        self.queue: object = None
+        self.queue: QueueStats | None = None
 
     def collect(self) -> Iterator[Metric]:
         yield from self._functions()
@@ -155,16 +156,24 @@ class _State(Collector):
         yield from families.values()
 
     def _queued(self) -> Iterator[Metric]:
-        for field, text in (
-            ("depth", "Calls that wait in the queue."),
-            ("oldest_age", "Seconds that the oldest of them waits."),
-            ("dead", "Calls in the dead-letter list."),
+        queue = self.queue
+        if queue is None:
+            return
+        for name, text, value in (
+            ("depth", "Calls that wait in the queue.", queue.queued),
+            ("running", "Calls of the queue that run.", queue.running),
+            ("oldest_age", "Seconds that the oldest call waits that could run.", queue.oldest),
+            ("dead", "Calls in the dead-letter list.", queue.dead),
+            ("callbacks", "Results that are still to be told.", queue.callbacks),
         ):
-            value = getattr(self.queue, field, None)
-            if isinstance(value, int | float):
-                family = GaugeMetricFamily(f"wherry_queue_{field}", text)
-                family.add_metric([], value)
-                yield family
+            family = GaugeMetricFamily(f"wherry_queue_{name}", text)
+            family.add_metric([], value or 0)
+            yield family
+        dropped = CounterMetricFamily(
+            "wherry_records_dropped", "Records of calls that came faster than the disk."
+        )
+        dropped.add_metric([], queue.dropped)
+        yield dropped
 
 
 def routes(parts: Parts) -> list[Route]:
