@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from wherry.calls.model import QueueLimits
 from wherry.cli.serve import greeting, options_of, parser
+from wherry.cli.serve_options import KEYS
 from wherry.errors import EngineError, UsageError
 from wherry.server import descriptors
 from wherry.server.ownership import Ownership
@@ -43,6 +46,115 @@ def test_every_limit_can_be_set() -> None:
     assert (found.workers, found.socket_mode) == (3, 0o660)
     assert found.listen == ("[::1]:0", "unix:/s")
     assert not found.access_log
+
+
+def test_the_queue_and_what_is_kept_can_be_set() -> None:
+    found = options(
+        "--queue-max-body", "1m", "--queue-max-calls", "5", "--queue-max-bytes", "2m",
+        "--max-result", "3m", "--keep-results", "1h", "--keep-result-bytes", "4m",
+        "--keep-records", "2h", "--keep-dead", "3h", "--max-records", "6", "--retries", "0",
+        "--retry-delay", "2s", "--retry-max-delay", "9s", "--callback-attempts", "7",
+        "--callback-host", "*.example.org", "--callback-host", "h", "--max-waiting", "0",
+    )  # fmt: skip
+    mib = 1024 * 1024
+    assert found.queue == QueueLimits(
+        max_body=mib, max_depth=5, max_bytes=2 * mib, max_result=3 * mib, keep_results=3600.0,
+        keep_result_bytes=4 * mib, keep_records=7200.0, keep_dead=10800.0, max_records=6,
+        callback_hosts=("*.example.org", "h"),
+    )  # fmt: skip
+    assert (found.retries.retries, found.retries.callback_attempts) == (0, 7)
+    assert (found.retries.backoff.first, found.retries.backoff.most) == (2.0, 9.0)
+    assert found.capacity.max_waiting == 0
+
+
+def in_file(folder: Path, table: str, *words: str, name: str = "wherry.toml") -> ServeOptions:
+    (folder / name).write_text(f'[serve]\n{table}\n[functions.f]\nimage = "i"\n')
+    return options("--config", str(folder / name), *words)
+
+
+def test_every_option_is_a_key_of_the_table_and_a_field_of_the_server(tmp_path: Path) -> None:
+    words = parser().options()
+    names = {action.dest for action in words} - {"config", "help"}
+    assert names == set(KEYS)
+    said = in_file(tmp_path, "\n".join(f"{key} = {value}" for key, value in OTHER.items()))
+    assert set(OTHER) == set(KEYS) - {"data_dir"}
+    usual = options()
+    same = {
+        each.name for each in fields(said) if getattr(said, each.name) == getattr(usual, each.name)
+    }
+    assert same == {"data_dir"}, "what no key of the table changes"
+
+
+OTHER = {
+    "listen": '["[::1]:0", "unix:/s"]', "socket_mode": '"660"', "tls_cert": '"c.pem"',
+    "tls_key": '"k.pem"', "trusted_proxy": '"10.0.0.0/8"', "stack": '["stack.yaml"]',
+    "no_auth": "true", "auth_calls": "true", "basic_auth_user_file": '"u"',
+    "basic_auth_password_file": '"p"', "allow_origin": '["https://example.org"]',
+    "allow_host": '"box"', "rate": '"5/second"', "system_rate": '"5/second"',
+    "login_rate": '"none"', "max_body": '"1m"', "max_timeout": "10.5", "max_running": "7",
+    "max_waiting": "7", "queue_wait": '"1s"', "idle": '"1s"', "grace": "0", "workers": "31",
+    "retries": "9", "retry_delay": '"2s"', "retry_max_delay": "60", "queue_max_body": '"1m"',
+    "queue_max_calls": "9", "queue_max_bytes": "99999", "max_result": '"1m"',
+    "keep_results": '"1h"', "keep_result_bytes": '"1m"', "callback_host": '"*.example.org"',
+    "callback_attempts": "2", "keep_records": '"1h"', "keep_dead": '"1h"', "max_records": "9",
+    "no_access_log": "true", "engine": '"memory"',
+}  # fmt: skip
+"""Of each key a value that is not the usual one."""
+
+
+def test_paths_in_a_file_start_beside_it(tmp_path: Path) -> None:
+    found = in_file(tmp_path, 'stack = "s.yaml"\ntls_cert = "/c.pem"\ntls_key = "keys/k.pem"')
+    assert found.files == (tmp_path / "wherry.toml", tmp_path / "s.yaml")
+    assert (found.tls_cert, found.tls_key) == (Path("/c.pem"), tmp_path / "keys/k.pem")
+
+
+def test_an_option_counts_more_than_the_environment_and_that_more_than_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "wherry.toml"
+    path.write_text(
+        '[serve]\nlisten = ["unix:/f"]\nmax_running = 3\ndata_dir = "file"\nno_auth = true\n'
+    )
+    monkeypatch.delenv("WHERRY_DATA_DIR", raising=False)
+    args = parser().parse(["--config", str(path), "--listen", "unix:/o"])
+    found = options_of(args)
+    assert (found.listen, found.capacity.max_running) == (("unix:/o",), 3)
+    assert found.no_auth
+    assert (found.data_dir, args.data_dir) == (tmp_path / "file", str(tmp_path / "file"))
+    monkeypatch.setenv("WHERRY_DATA_DIR", "/environment")
+    args = parser().parse(["--config", str(path)])
+    assert (options_of(args).data_dir, args.data_dir) == (Path("/environment"), None)
+    assert options("--config", str(path)).data_dir == Path("/d")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("max_runing = 1", r"wherry\.toml: serve: there is no 'max_runing'.*max_running"),
+        ("max_running = 0", r"wherry\.toml: serve\.max_running: '0' must be a whole number from 1"),
+        ("max_running = [1]", r"serve\.max_running: \[1\] must be text or a number"),
+        ("listen = [1, true]", r"serve\.listen: .* must be a list of texts"),
+        ('no_auth = "yes"', r"serve\.no_auth: 'yes' must be true or false"),
+        ("socket_mode = 0o660", r"serve\.socket_mode: 432 must be text"),
+        ('idle = "soon"', r"serve\.idle: 'soon' is no duration"),
+        ('max_body = "much"', r"serve\.max_body: 'much' is no size"),
+        ('rate = "often"', r"serve\.rate: 'often' is no rate"),
+        ('trusted_proxy = ["10.0.0.0/33"]', r"serve\.trusted_proxy: '10.0.0.0/33' is no address"),
+        ('allow_origin = "example.org"', r"serve\.allow_origin: 'example.org' is no origin"),
+        ('tls_cert = ""', r"serve\.tls_cert: '' is no path"),
+        ("serve = 1", "there is no 'serve'"),
+    ],
+)
+def test_a_mistake_in_the_table_names_file_and_key(tmp_path: Path, table: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        in_file(tmp_path, table)
+
+
+def test_two_files_cannot_say_the_same(tmp_path: Path) -> None:
+    in_file(tmp_path, "idle = 1", name="a.toml")
+    in_file(tmp_path, "grace = 1", "--config", str(tmp_path / "a.toml"))
+    with pytest.raises(UsageError, match=r"serve\.idle: .*b\.toml says it, too"):
+        in_file(tmp_path, "idle = 2", "--config", str(tmp_path / "a.toml"), name="b.toml")
 
 
 def test_the_first_screen_says_where_it_is_and_who_is_let_in() -> None:

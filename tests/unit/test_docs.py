@@ -18,6 +18,7 @@ from tests.support.pages import Block, Reader, WrongPageError, agrees, blocks, c
 import wherry
 from wherry import config
 from wherry.cli.program import ROOT
+from wherry.cli.serve_options import KEYS
 from wherry.engines import SCHEMES
 from wherry.errors import UsageError
 
@@ -185,6 +186,12 @@ def read_variables() -> set[str]:
     strings = {node.value for node in ast.walk(tree)
                if isinstance(node, ast.Constant) and isinstance(node.value, str)}  # fmt: skip
     return {"HOME"} | {text for text in strings if _VARIABLE.fullmatch(text)}
+
+
+def test_the_configuration_page_has_every_key_of_the_serve_table() -> None:
+    page = text_of("docs/reference/configuration.md")
+    rows = "\n".join(f"| `{choice.key}` | {choice.help} |" for choice in KEYS.values())
+    assert rows in page, f"it is to have this table:\n{rows}"
 
 
 def test_the_configuration_page_has_every_engine() -> None:

@@ -22,20 +22,17 @@ if TYPE_CHECKING:
 LOCAL = "local"
 
 
-_IMAGES = "of the local engine, as WHERRY_DATA_DIR"
-
-
-def declare(parser: Parser, *, data_dir: str = _IMAGES) -> None:
+def declare(parser: Parser) -> None:
     """Declare where it runs and where things are kept."""
     parser.section("Where")
     parser.value("--engine", metavar="ENGINE", help="local, unless WHERRY_ENGINE says otherwise")
-    declare_data_dir(parser, text=data_dir)
+    declare_data_dir(parser)
 
 
-def declare_data_dir(parser: Parser, *, text: str = _IMAGES) -> None:
+def declare_data_dir(parser: Parser) -> None:
     """Declare where the local engine keeps its images."""
     parser.section("Where")
-    parser.value("--data-dir", metavar="DIR", help=text)
+    parser.value("--data-dir", metavar="DIR", help="of the local engine, as WHERRY_DATA_DIR")
 
 
 def open_engine(

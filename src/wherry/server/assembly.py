@@ -58,7 +58,9 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         stack.callback(Ownership(options.state).close)
         functions = await FunctionStore.open(options.state)
         stack.push_async_callback(functions.aclose)
-        calls = await stack.enter_async_context(await CallStore.open(options.state))
+        calls = await stack.enter_async_context(
+            await CallStore.open(options.state, limits=options.queue)
+        )
         logs = FunctionLogs(options.state)
         stack.push_async_callback(logs.aclose)
         client = await stack.enter_async_context(AsyncClient(engine))
@@ -76,7 +78,7 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         )
         stack.push_async_callback(service.aclose)
         metrics.watch(service)
-        workers = QueueWorkers(calls, service, concurrency=options.workers)
+        workers = QueueWorkers(calls, service, concurrency=options.workers, policy=options.retries)
         stack.push_async_callback(workers.aclose, grace=0.0)
         tokens = TokenStore(options.state)
         parts = Parts(
@@ -88,7 +90,9 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
             tokens=tokens,
             guard=_guard(options, tokens),
             metrics=metrics,
-            options=GatewayOptions(max_body=options.max_body, engine=options.engine),
+            options=GatewayOptions(
+                max_body=options.max_body, engine=options.engine, trusted=options.trusted
+            ),
         )
         functions.watch(_Forgetting(logs).changed)
         functions.watch(recent.changed)

@@ -6,8 +6,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wherry.calls.model import QueueLimits
+from wherry.calls.retrying import RetryPolicy
 from wherry.service.admission import Capacity
 from wherry.triggers.http.auth import AuthOptions
+from wherry.triggers.http.forwarding import Trusted
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 
@@ -20,6 +23,8 @@ class ServeOptions:
     """``HOST:PORT``, ``[V6]:PORT`` or ``unix:PATH``."""
     socket_mode: int = 0o600
     """Permissions of unix sockets."""
+    trusted: Trusted = field(default_factory=Trusted)
+    """Proxies whose word on where a request comes from is taken."""
     data_dir: Path
     """Images, and the state in ``state``."""
     engine: str = "local"
@@ -45,6 +50,10 @@ class ServeOptions:
     """Seconds that calls have to end when the server stops."""
     workers: int = field(default_factory=lambda: max(2, os.cpu_count() or 1))
     """Calls from the queue that run at one time."""
+    queue: QueueLimits = field(default_factory=QueueLimits)
+    """What the queue takes in, and how long results and records are kept."""
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    """How often a queued call is tried, where its function does not say."""
     access_log: bool = True
 
     @property
