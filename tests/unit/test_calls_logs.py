@@ -162,6 +162,24 @@ async def test_a_disk_that_takes_no_lines_stops_no_call(
     await logs.aclose()
 
 
+async def test_long_lines_that_come_faster_than_the_disk_are_bounded_and_missed(
+    tmp_path: Path,
+) -> None:
+    logs = FunctionLogs(tmp_path)
+    loud, quiet = call(), call("c2", "quiet")
+    for _ in range(1000):  # nothing is written before this test lets the loop turn
+        say(logs, loud, "x" * LONGEST + "\n")
+    await logs.flush()
+    say(logs, quiet, "not to blame\n")
+    say(logs, loud, "on\n")
+    *kept, missing, last = await texts(logs)
+    assert len(kept) == 256  # 4 MiB
+    assert "744 lines" in missing
+    assert last == "on"
+    assert await texts(logs, "quiet") == ["not to blame"]
+    await logs.aclose()
+
+
 async def test_what_calls_of_the_queue_write_is_logged_with_their_id(tmp_path: Path) -> None:
     logs = FunctionLogs(tmp_path)
     async with queueing(tmp_path, observers=(logs,)) as on:

@@ -292,6 +292,22 @@ async def test_a_place_that_a_caller_who_waits_takes_is_waited_for(tmp_path: Pat
 # ---- cancelling ----------------------------------------------------------------------------
 
 
+async def test_who_waits_for_a_call_that_is_not_there_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    async with queueing(tmp_path, working=False) as on:
+        for number in range(3):
+            with pytest.raises(NotFound):
+                await on.store.wait(f"nobody-{number}", seconds=1.0)
+        queued = await on.put()
+        waiting = [asyncio.ensure_future(on.store.wait(queued.id, seconds=60.0)) for _ in "ab"]
+        await asyncio.sleep(0)
+        waiting[0].cancel()  # such as a client that leaves
+        await on.store.cancel(queued.id)
+        assert (await waiting[1]).state == "cancelled"
+        assert not on.store._awaited
+
+
 async def test_a_waiting_call_is_cancelled_at_once(tmp_path: Path) -> None:
     async with queueing(tmp_path, working=False) as on:
         queued = await on.put()

@@ -24,6 +24,8 @@ _LATER = 0.2
 """Seconds that a line may wait for company before it is written."""
 _MOST = 20_000
 """Lines that wait for the disk; then new ones are lost, and a line says how many."""
+_MOST_TEXT = 4 * 1024 * 1024
+"""Characters of such lines, as they may be long."""
 
 
 class FunctionLogs:
@@ -44,7 +46,10 @@ class FunctionLogs:
         self._clock = clock
         self._lines: dict[int, Lines] = {}
         self._waiting: list[LogLine] = []
-        self._lost = 0
+        self._text = 0
+        """Characters of the lines that wait."""
+        self._lost: dict[tuple[str, str], int] = {}
+        """(name, namespace) to lines that are missing, and were not said to be yet."""
         self._timer: asyncio.TimerHandle | None = None
         self._writing = asyncio.Lock()
         self._flushing: asyncio.Task[None] | None = None
@@ -123,6 +128,7 @@ class FunctionLogs:
         """Remove the lines of a function that is no more."""
         async with self._writing:
             await self._write()
+            self._lost.pop((name, namespace), None)
             await in_thread(self._files.remove, name, namespace)
 
     async def aclose(self) -> None:
@@ -143,13 +149,14 @@ class FunctionLogs:
         line = LogLine(deployed.name, deployed.namespace, call.id, self._clock(), text)
         for follower in self._followers:
             follower.tell(line)
-        if len(self._waiting) >= _MOST:
-            self._lost += 1
+        function = deployed.name, deployed.namespace
+        if len(self._waiting) >= _MOST or self._text >= _MOST_TEXT:
+            self._lost[function] = self._lost.get(function, 0) + 1
             return
-        if self._lost:
-            self._waiting.append(lost(line, self._lost, why="they came faster than the disk"))
-            self._lost = 0
+        if missing := self._lost.pop(function, 0):
+            self._waiting.append(lost(line, missing, why="they came faster than the disk"))
         self._waiting.append(line)
+        self._text += len(text)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LATER, self._flush_soon)
 
@@ -164,7 +171,7 @@ class FunctionLogs:
             _LOG.error("function logs cannot be written", extra={"error": str(error)})
 
     async def _write(self) -> None:
-        lines, self._waiting = self._waiting, []
+        lines, self._waiting, self._text = self._waiting, [], 0
         if not lines:
             return
         try:

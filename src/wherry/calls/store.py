@@ -64,7 +64,8 @@ class CallStore:
         self._listeners: list[Callable[[], None]] = []
         self._telling: list[Callable[[], None]] = []
         self._cancelling: list[Callable[[int], None]] = []
-        self._awaited: dict[str, asyncio.Event] = {}
+        self._awaited: dict[str, set[asyncio.Event]] = {}
+        """Call id to those who wait for its end."""
 
     @classmethod
     async def open(
@@ -190,20 +191,25 @@ class CallStore:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while True:
-            event = self._awaited.setdefault(id, asyncio.Event())
-            record = await self.get(id)
-            left = end - loop.time()
-            if not record.is_open or left <= 0:
-                if self._awaited.get(id) is event:
-                    del self._awaited[id]
-                event.set()  # others who wait look again
-                return record
-            await woken(event, within=min(left, _LOOK))
+        event = asyncio.Event()
+        waiting = self._awaited.setdefault(id, set())
+        waiting.add(event)
+        try:
+            while True:
+                event.clear()
+                record = await self.get(id)
+                left = end - loop.time()
+                if not record.is_open or left <= 0:
+                    return record
+                await woken(event, within=min(left, _LOOK))
+        finally:
+            waiting.discard(event)
+            if not waiting and self._awaited.get(id) is waiting:
+                del self._awaited[id]  # also of an id that there is not: nothing may pile up
 
     def ended(self, id: str) -> None:  # noqa: A002 - what it is
         """Let those know who wait for the end of a call."""
-        if (event := self._awaited.pop(id, None)) is not None:
+        for event in self._awaited.get(id, ()):
             event.set()
 
     async def list(
