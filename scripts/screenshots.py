@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from wherry.testing import Call as Running
 
-WIDE, NARROW = (1240, 860), (400, 860)
+WIDE, NARROW = (1100, 700), (380, 700)
 _SEED = 4
 
 
@@ -130,7 +130,7 @@ async def fill(made: Board) -> dict[str, str]:
     await functions.scale("resize", replicas=4)
     await functions.scale("nightly-report", replicas=0)
     ids = {}
-    for name in ("resize", "upper", "geoip", "resize", "mail", "resize", "resize"):
+    for name in ("resize", "upper", "geoip", "resize", "mail", *["resize"] * 4):
         await _call(made, name)
     for name in ("ocr", "mail", "mail", "mail", "resize"):
         record = await calls.enqueue(
@@ -181,15 +181,12 @@ async def draw(to: Path) -> None:
             "function": "/ui/functions/resize.openfaas-fn",
             "call": f"/ui/calls/{ids['resize']}",
             "queue": "/ui/queue",
-            "deploy": "/ui/deploy",
         }
         schemes: tuple[Scheme, ...] = ("light", "dark")
         for scheme in schemes:
             for name, path in pages.items():
                 await _shot(browser, url + path, to / f"ui-{name}-{scheme}.png", scheme, WIDE)
-        for name in ("functions", "function"):
-            path = pages[name]
-            await _shot(browser, url + path, to / f"ui-{name}-narrow.png", "light", NARROW)
+        await _shot(browser, url + pages["functions"], to / "ui-narrow.png", "light", NARROW)
 
 
 async def _shot(

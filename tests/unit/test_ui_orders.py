@@ -118,6 +118,12 @@ async def test_a_call_that_cannot_be_made_says_why(made: Board) -> None:
     assert "has no program" in answer.text
 
 
+async def test_an_answer_is_a_whole_page_whatever_its_address_says(made: Board) -> None:
+    await made.deploy("cat", "cat")
+    answer = await made.post("/ui/functions/cat/invoke?part=live", text="x")
+    assert answer.text.startswith("<!doctype html>")
+
+
 async def test_more_than_a_page_shows_is_cut_and_said(tmp_path: Path) -> None:
     async with board(tmp_path, max_shown=4) as made:
         await made.deploy("cat", "cat")

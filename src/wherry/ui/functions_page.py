@@ -48,6 +48,19 @@ class Window:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong with a file of functions, or with a function."""
+
+    where: str
+    said: str
+    meaning: str
+
+
+_GOES_ON = "What it declared before goes on."
+_NOT_SERVED = "The function is not served until it is deployed anew."
+
+
 def routes(pages: Pages) -> list[Route]:
     """Return the routes of what is served here."""
     overview = _Overview(pages)
@@ -87,13 +100,14 @@ class _Overview:
         )
 
 
-def problems(dashboard: Dashboard, *, source: str | None = None) -> list[tuple[str, str]]:
-    """Return (file or function, what is wrong); of one file alone with ``source``."""
+def problems(dashboard: Dashboard, *, source: str | None = None) -> list[Problem]:
+    """Return what is wrong with files and functions; of one file alone with ``source``."""
     files = dashboard.files.problems if dashboard.files is not None else {}
-    found = [(str(path), said) for path, said in files.items()]
-    if source is None:
-        return [*found, *sorted(dashboard.functions.problems.items())]
-    return [(path, said) for path, said in found if path == source]
+    found = [Problem(str(path), said, _GOES_ON) for path, said in files.items()]
+    if source is not None:
+        return [each for each in found if each.where == source]
+    broken = sorted(dashboard.functions.problems.items())
+    return found + [Problem(name, said, _NOT_SERVED) for name, said in broken]
 
 
 def _chosen(functions: Sequence[Deployed], text: str, *, namespace: str) -> list[Deployed]:

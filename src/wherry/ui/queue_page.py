@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
+    from wherry.calls.model import CallRecord, State
     from wherry.ui.rendering import Pages
 
 SHOWN = 20
@@ -35,15 +36,20 @@ class _Queue:
 
     async def show(self, request: Request) -> Response:
         calls = self._calls
+        stats = await calls.stats()
+        # A list that is known to be empty is not looked for: it would be, in every record.
         return self._pages.page(
             request,
             "queue.html",
-            stats=await calls.stats(),
-            running=await calls.list(state="running", trigger="async", limit=SHOWN),
-            queued=await calls.list(state="queued", limit=SHOWN),
-            dead=await calls.list(state="dead", limit=SHOWN),
+            stats=stats,
+            running=await self._list("running") if stats.running else [],
+            queued=await self._list("queued") if stats.queued else [],
+            dead=await self._list("dead") if stats.dead else [],
             at_once=AT_ONCE,
         )
+
+    async def _list(self, state: State) -> list[CallRecord]:
+        return await self._calls.list(state=state, trigger="async", limit=SHOWN)
 
     async def requeue(self, request: Request) -> Response:
         for record in await self._calls.list(state="dead", limit=AT_ONCE):

@@ -92,7 +92,7 @@ class Pages:
         now = self._clock()
         query = request.query_params
         shared: dict[str, Any] = {
-            "layout": "bare.html" if query.get("part") == "live" else "base.html",
+            "layout": "bare.html" if _is_part(request) else "base.html",
             "sections": self._sections,
             "here": request.url.path,
             "live": live_address(request.url.path, query),
@@ -161,6 +161,10 @@ def see(path: str, *, note: str) -> Response:
     assert note in NOTES
     mark = "&" if "?" in path else "?"
     return Response(status_code=303, headers={**HEADERS, "Location": f"{path}{mark}note={note}"})
+
+
+def _is_part(request: Request) -> bool:
+    return request.method != "POST" and request.query_params.get("part") == "live"
 
 
 def live_address(path: str, query: QueryParams) -> str:
