@@ -308,6 +308,16 @@ def test_the_login_of_the_gateway_opens_the_dashboard(browser: Browser, tmp_path
             sees(page, "#answer-text", "let me in")
 
 
+def test_a_cgi_program_is_called_by_the_form_too(page: Page, site: Served) -> None:
+    script = "echo Content-Type: text/plain; echo; cat"
+    deploy(site, "gateway", ["sh", "-c", script], mode="cgi")
+    page.goto("/ui/functions/gateway")
+    page.get_by_label("Input").fill("common")
+    page.get_by_role("button", name="Invoke", exact=True).click()
+    sees(page, "#answer-said", "answered with status 200")
+    assert page.locator("#answer-text").inner_text() == "common"
+
+
 @pytest.mark.parametrize("path", ["/ui/deploy", "/ui/functions/cat/invoke", "/ui/queue/requeue"])
 def test_no_page_of_another_site_can_send_a_form(path: str, site: Served) -> None:
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):

@@ -7,11 +7,16 @@ import json
 import re
 from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.dashboard import Board, board
 from tests.support.dashboard_pages import PROGRAMS, check_safe, queued, until
+
+if TYPE_CHECKING:
+    from wherry.calls import QueuedRequest
+    from wherry.calls.performing import Body, Run, Write
+    from wherry.functions.model import Deployed
 
 
 @pytest.fixture
@@ -110,6 +115,30 @@ async def test_a_download_of_a_call_that_failed_is_a_page_that_says_why(made: Bo
     assert answer.status == 500
     assert "non-zero exit status 3" in answer.text
     check_safe(answer.text)
+
+
+async def test_a_download_of_more_than_is_taken_is_a_page_that_says_so(tmp_path: Path) -> None:
+    async with board(tmp_path, max_upload=4) as made:
+        await made.deploy("long", "echo", "0123456789")
+        answer = await made.post("/ui/functions/long/invoke", how="download")
+        assert answer.status == 413
+        assert "The call failed: the answer: more than 4 B" in answer.text
+
+
+async def test_functions_of_other_modes_are_called_in_their_own_way(tmp_path: Path) -> None:
+    class Answers:
+        async def __call__(
+            self, deployed: Deployed, request: QueuedRequest, *, body: Body, run: Run, write: Write
+        ) -> None:
+            sent = b"".join([chunk async for chunk in body])
+            await write(f"{deployed.name} {request.method} {sent.decode()}".encode())
+            run.status = 418
+
+    async with board(tmp_path, performers={"cgi": Answers()}) as made:
+        await made.deploy("teapot", "true", labels={"wherry.mode": "cgi"})
+        answer = await made.post("/ui/functions/teapot/invoke", text="tea")
+        assert ">teapot POST tea</pre>" in answer.text
+        assert "answered with status 418" in answer.text
 
 
 async def test_a_call_that_cannot_be_made_says_why(made: Board) -> None:

@@ -100,7 +100,7 @@ class Download:
         self._name = deployed.name
         self._send = send
         self._most = pages.dashboard.max_upload
-        self._file = tempfile.SpooledTemporaryFile(max_size=256 * 1024)  # noqa: SIM115 - end()
+        self._file = tempfile.SpooledTemporaryFile(max_size=256 * 1024)  # noqa: SIM115 - close()
         self._size = 0
 
     async def begin(self, outcome: Outcome) -> None:
@@ -116,21 +116,23 @@ class Download:
 
     async def end(self, outcome: Outcome) -> None:
         """Send the file, or the page that says why there is none."""
-        with self._file as file:
-            if not outcome.ok:
-                said = f"function {self._name!r} {outcome.said}" if outcome.stdout_bytes else None
-                page = self._pages.page(
-                    self._request, "problem.html", status=outcome.status or 500,
-                    problem=said or outcome.said, code=outcome.status or 500,
-                )  # fmt: skip
-                await page(self._request.scope, self._request.receive, self._send)
-                return
-            name = f'attachment; filename="{self._name}.out"'
-            await start(self._send, "application/octet-stream", disposition=name, size=self._size)
-            file.seek(0)
-            while chunk := file.read(_CHUNK):
-                await write(self._send, chunk)
-            await self._send({"type": "http.response.body", "body": b""})
+        if not outcome.ok:
+            page = self._pages.page(
+                self._request, "problem.html", status=outcome.status or 500,
+                problem=outcome.said, code=outcome.status or 500,
+            )  # fmt: skip
+            await page(self._request.scope, self._request.receive, self._send)
+            return
+        name = f'attachment; filename="{self._name}.out"'
+        await start(self._send, "application/octet-stream", disposition=name, size=self._size)
+        self._file.seek(0)
+        while chunk := self._file.read(_CHUNK):
+            await write(self._send, chunk)
+        await self._send({"type": "http.response.body", "body": b""})
+
+    def close(self) -> None:
+        """Let go of what was kept."""
+        self._file.close()
 
 
 async def start(

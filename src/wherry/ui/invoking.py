@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -78,17 +79,21 @@ class _Invoking:
 
     async def call(self, request: Request, send: Send, *, how: str, body: Content) -> None:
         """Make the call, and send what comes of it."""
-        outcome = Outcome()
-        answer: AsLines | AsPage | Download
-        if how == "download":
-            answer = Download(self._pages, request, self._deployed, send=send)
-        elif _LINES in request.headers.get("accept", ""):
-            answer = AsLines(send, most=self._dashboard.max_shown)
-        else:
-            answer = AsPage(self._pages, request, self._deployed, send=send)
-        await answer.begin(outcome)
-        await perform(self._dashboard, self._deployed, body=body, outcome=outcome, tell=answer.tell)
-        await answer.end(outcome)
+        with ExitStack() as stack:
+            answer: AsLines | AsPage | Download
+            if how == "download":
+                answer = Download(self._pages, request, self._deployed, send=send)
+                stack.callback(answer.close)
+            elif _LINES in request.headers.get("accept", ""):
+                answer = AsLines(send, most=self._dashboard.max_shown)
+            else:
+                answer = AsPage(self._pages, request, self._deployed, send=send)
+            outcome = Outcome()
+            await answer.begin(outcome)
+            await perform(
+                self._dashboard, self._deployed, body=body, outcome=outcome, tell=answer.tell
+            )
+            await answer.end(outcome)
 
 
 class _Calling:

@@ -11,7 +11,6 @@ from wherry.calls.model import QueuedRequest
 from wherry.calls.performing import Run
 from wherry.errors import WherryError
 from wherry.models import Exit, new_id
-from wherry.service.live import CallerLeft
 from wherry.service.outcome import describe_timeout, status_of_error, status_of_exit
 from wherry.ui.formats import visible
 
@@ -33,7 +32,7 @@ class Outcome:
     ok: bool = False
     status: int | None = None
     said: str = ""
-    """In one line: how it ended."""
+    """In a sentence: how it ended."""
     stdout_bytes: int = 0
 
 
@@ -69,12 +68,10 @@ async def perform(
         await performer(deployed, request, body=body, run=run, write=write)
         outcome.status = run.status
         outcome.ok = run.status is not None and run.status < 400
-        outcome.said = f"answered with status {run.status}"
-    except CallerLeft:
-        raise
+        outcome.said = f"The call answered with status {run.status}."
     except (WherryError, OSError) as error:
         outcome.status = status_of_error(error) if isinstance(error, WherryError) else 502
-        outcome.said = visible(str(error))
+        outcome.ok, outcome.said = False, f"The call failed: {visible(str(error))}."
 
 
 async def _program(
@@ -97,8 +94,9 @@ async def _program(
                 await tell(event.stream, event.data)
                 continue
             outcome.status, outcome.ok = status_of_exit(event), event.ok
-            timed_out = event.reason == "timeout"
-            outcome.said = describe_timeout(live.call) if timed_out else event.describe()
+            outcome.said = f"The call {event.describe()}."
+            if event.reason == "timeout":
+                outcome.said = f"The call failed: {describe_timeout(live.call)}."
             live.finish(outcome.status)
 
 

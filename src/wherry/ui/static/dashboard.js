@@ -130,7 +130,7 @@ function invokeInPlace(form) {
     if (low) text.scrollTop = text.scrollHeight;
   };
   const end = (ended) => {
-    said.replaceChildren(`The call ${ended.said}. `);
+    said.replaceChildren(`${ended.said} `);
     if (ended.id) {
       const link = document.createElement("a");
       link.href = `/ui/calls/${encodeURIComponent(ended.id)}`;
@@ -139,7 +139,7 @@ function invokeInPlace(form) {
     }
     if (ended.cut) said.append(` It wrote ${ended.size}, more than is shown.`);
     place.classList.toggle("bad", !ended.ok);
-    announce(`The call ${ended.said}.`);
+    announce(ended.said);
   };
 
   async function call(submitter) {
@@ -148,7 +148,7 @@ function invokeInPlace(form) {
     place.classList.remove("bad");
     text.replaceChildren();
     if (file && file.size > Number(form.dataset.max)) {
-      end({ ok: false, said: "was not made: the file is too large for this page" });
+      end({ ok: false, said: "The call was not made: the file is too large for this page." });
       return;
     }
     said.textContent = "It runs…";
@@ -166,7 +166,7 @@ function invokeInPlace(form) {
       if (!(answer.headers.get("content-type") || "").startsWith("application/x-ndjson")) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const problem = page.querySelector(".note.bad, body");
-        throw new Error(`was refused: ${problem.textContent.trim()}`);
+        throw new Error(`The call was refused: ${problem.textContent.trim()}`);
       }
       for await (const line of lines(answer)) {
         if (line.id) id = line.id;
@@ -174,9 +174,9 @@ function invokeInPlace(form) {
         if (line.stderr) write(line.stderr, true);
         if (line.end) ended = line.end;
       }
-      end(ended || { ok: false, id, said: "broke off: the connection ended" });
+      end(ended || { ok: false, id, said: "The answer broke off: the connection ended." });
     } catch (error) {
-      const what = calling.signal.aborted ? "was stopped" : error.message;
+      const what = calling.signal.aborted ? "The call was stopped." : error.message;
       end({ ok: false, id, said: what });
     } finally {
       calling = null;
