@@ -66,6 +66,13 @@ a body 408 and 413, and one with a scope 401, 403 and 429.
 `usage` is there for clients that ask for it (`usage=1`) and 0: no engine tells yet what its
 containers take.
 
+`replicas` are a function's containers by intent, those kept ready and those that run, and
+`availableReplicas` those that are there now. After a deploy they are more than 0 as soon as the
+function can be called: one whose containers are made by its calls alone (a pipe, a server that
+starts with its first request, an engine that keeps nothing ready) counts as what was asked for.
+A function that was scaled to none, asks for none (`wherry.ready` of `created:0`), or was not
+called for long has 0, and can be called as well. One whose image cannot be had stays at 0.
+
 A query parameter that is empty counts as absent, and one that comes twice is refused. Fields of
 a document that are not known are ignored, as OpenFaaS does; so are unknown query parameters.
 

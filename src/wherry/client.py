@@ -190,6 +190,11 @@ class AsyncClient:
         """How the ready containers of each function did, by its name."""
         return self._pool.stats if self._pool else {}
 
+    @property
+    def can_keep_ready(self) -> bool:
+        """Whether the engine keeps containers ready; without, each call makes its own."""
+        return self._pool is not None
+
     def define_ready(self, function: Function) -> None:
         """Keep ready what ``function.ready`` says from now on, without waiting for it."""
         if self._pool is not None:

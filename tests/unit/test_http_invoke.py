@@ -350,5 +350,5 @@ async def test_ready_is_nothing_that_the_memory_engine_has() -> None:
     function = deployed("upper", "tr", "a-z", "A-Z", ready=Ready(min=2))
     async with memory_gateway(function) as it:
         answer = await it.ask("POST /function/upper", b"a")
-        assert it.service.available(function) == 0
+        assert it.service.ready(function) == 0
     assert answer.body == b"A"

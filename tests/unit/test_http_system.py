@@ -113,6 +113,33 @@ async def test_delete_takes_the_namespace_from_the_body_or_the_query(opened: Sys
         assert (await opened.ask(f"DELETE /system/functions{query}", body)).status == 404
 
 
+async def available(opened: System, name: str) -> dict[str, Any]:
+    """Ask as a client that waits for a function, until it can be called."""
+    async with asyncio.timeout(10):
+        while not (shown := (await opened.ask(f"GET /system/function/{name}")).json)[
+            "availableReplicas"
+        ]:
+            await asyncio.sleep(0)
+    return dict(shown)
+
+
+async def test_who_waits_for_a_function_sees_that_it_can_be_called(opened: System) -> None:
+    server = {**UPPER, "service": "web", "labels": {"wherry.mode": "http"}}
+    twice = {"service": "twice", "pipe": ["upper", "upper"]}
+    for name, document in (("upper", UPPER), ("twice", twice)):
+        await opened.ask("POST /system/functions", document)
+        shown = await available(opened, name)
+        assert (shown["replicas"], shown["availableReplicas"]) == (1, 1)
+    await opened.ask("POST /system/functions", {**UPPER, "service": "no", "image": "nowhere"})
+    await opened.ask("POST /system/functions", server)  # nothing here keeps servers
+    await opened.ask("POST /system/scale-function/upper", {"replicas": 0})
+    for name, replicas in (("no", 1), ("web", 1), ("upper", 0)):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        shown = (await opened.ask(f"GET /system/function/{name}")).json
+        assert (shown["replicas"], shown["availableReplicas"]) == (replicas, 0), name
+
+
 async def test_a_scaling_is_shown_by_the_next_look_and_zero_is_allowed(opened: System) -> None:
     await opened.ask("POST /system/functions", UPPER)
     for replicas in (4, 0, 1):

@@ -75,6 +75,26 @@ async def test_a_function_has_one_ready_container_after_its_deploy() -> None:
         assert pools.ready == {f.qualified: Ready(min=1)}
 
 
+async def test_it_is_prepared_once_all_is_there_that_its_first_call_needs() -> None:
+    async with keeping() as (pools, it):
+        f = deployed("f")
+        assert not it.is_prepared(f)
+        it.changed(f.qualified, f)
+        assert not it.is_prepared(f)
+        await turns()
+        assert it.is_prepared(f)
+        pools.fails = True
+        it.changed(f.qualified, f)
+        await turns()
+        assert not it.is_prepared(f)
+        it.used(f)
+        none = replace(f, replicas=0, function=replace(f.function, ready=Ready(min=0, max=0)))
+        it.changed(f.qualified, none)
+        assert not it.is_prepared(none)
+        it.used(none)
+        assert it.is_prepared(none)
+
+
 async def test_an_idle_function_gives_it_up_and_has_it_again_with_its_next_call() -> None:
     async with keeping(idle=0.01) as (pools, it):
         f = deployed("f")

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wherry.models import Ready
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wherry.models import Function
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 _MOST_BY_DEFAULT = 32
 """Functions that have ready containers although nobody asked for them, at one time."""
 _NONE = Ready(min=0, max=0)
@@ -31,7 +32,7 @@ class _Kept:
     """Without."""
     is_awake: bool = False
     timer: asyncio.TimerHandle | None = None
-    preparing: asyncio.Task[None] | None = None
+    preparing: asyncio.Task[bool] | None = None
 
 
 class Readiness:
@@ -47,7 +48,7 @@ class Readiness:
         self._client = client
         self._idle = idle
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     def wanted(self, deployed: Deployed) -> int:
@@ -56,6 +57,16 @@ class Readiness:
         if kept is None or not kept.is_awake or kept.awake.ready is None:
             return 0
         return kept.awake.ready.min
+
+    def is_prepared(self, deployed: Deployed) -> bool:
+        """Whether a function is in use, and what its first call needs is there."""
+        kept = self._kept.get(deployed.qualified)
+        if kept is None or not kept.is_awake:
+            return False
+        preparing = kept.preparing
+        if preparing is None:
+            return True
+        return preparing.done() and not preparing.cancelled() and preparing.result()
 
     def changed(self, qualified: str, deployed: Deployed | None) -> None:
         """Follow a deployment, a scaling or a removal."""
@@ -144,13 +155,14 @@ class Readiness:
             if kept is not newest:
                 self._sleep(kept)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _prepare(self, function: Function) -> None:
+    async def _prepare(self, function: Function) -> bool:
+        """Prepare; return whether that could be done."""
         try:
             await self._client.prepare(function)
         except Exception as error:  # noqa: BLE001 - its first call says the same to its caller
@@ -158,6 +170,8 @@ class Readiness:
                 "a function could not be made ready",
                 extra={"function": function.name, "error": str(error)},
             )
+            return False
+        return True
 
     async def _forget(self, qualified: str) -> None:
         await self._client.forget(qualified)

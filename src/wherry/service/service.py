@@ -171,13 +171,31 @@ class FunctionService:
         """Return how many containers a function has by intent: kept ready, and running."""
         if is_server(deployed):
             return min(deployed.replicas, 1)
+        if deployed.deployment.pipe is not None:
+            return max(deployed.replicas, self.running(deployed))
         return self._readiness.wanted(deployed) + self.running(deployed)
 
     def available(self, deployed: Deployed) -> int:
-        """Return how many containers a function has: ready, and running."""
+        """Return how many containers a function has: ready, and running.
+
+        One that has none by its nature counts as what was asked for, so that clients that wait
+        for it after its deploy, as OpenFaaS's do, see that it can be called.
+        """
+        there = self.ready(deployed)
+        if not is_server(deployed):
+            there += self.running(deployed)
+        return there or self._from_none(deployed)
+
+    def _from_none(self, deployed: Deployed) -> int:
+        """Return what a function counts as whose containers are made by its calls alone."""
         if is_server(deployed):
-            return self.ready(deployed)
-        return self.ready(deployed) + self.running(deployed)
+            by_itself = self._keeping is not None and deployed.settings.scale_to_zero
+            return min(deployed.replicas, 1) if by_itself else 0
+        if deployed.deployment.pipe is not None:
+            return deployed.replicas
+        if self._client.can_keep_ready or not self._readiness.is_prepared(deployed):
+            return 0
+        return deployed.replicas
 
     @property
     def pools(self) -> Mapping[str, PoolStats]:

@@ -42,7 +42,9 @@ class FunctionStatus(_Document, frozen=True, kw_only=True, rename="camel"):
     replicas: int
     """Containers by intent: those kept ready, and those that run."""
     available_replicas: int
-    """Containers that are there now."""
+    """Containers that are there now. A function whose containers are made by its calls alone, as
+    those of a pipe, counts as what was asked for, so that who waits for it sees that it can be
+    called; one that is scaled to none counts as none, and can be called as well."""
     created_at: Annotated[datetime, Meta(tz=True)]
     env_process: str | UnsetType = UNSET
     env_vars: dict[str, str] | UnsetType = UNSET
