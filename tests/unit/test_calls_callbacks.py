@@ -107,6 +107,21 @@ async def test_a_listener_that_is_not_there_is_given_up_at_last(tmp_path: Path) 
         assert record.state == "done"
 
 
+async def test_secrets_of_a_callbacks_address_are_for_its_listener_alone(tmp_path: Path) -> None:
+    async with listening(500) as listener, queueing(tmp_path) as on:
+        url = listener.url.replace("//", "//user:hush@") + "?token=hush"
+        queued = await on.put(callback=url)
+        record = await settled(on, queued.id)
+        assert record.callback is not None
+        assert record.callback.url == f"{listener.url}?…"
+        assert listener.told[0][0]["Authorization"].startswith("Basic ")
+    async with queueing(tmp_path) as on:
+        record = await settled(on, (await on.put(callback=url)).id, "failed")
+        assert record.callback is not None
+        assert record.callback.error
+        assert "hush" not in record.callback.error
+
+
 async def test_dead_and_cancelled_calls_are_told_too(tmp_path: Path) -> None:
     async with listening() as listener, queueing(tmp_path) as on:
         on.declared.add("bad", "busybox", command=("sh", "-c", "echo so far; exit 1"), retries=0)

@@ -123,7 +123,7 @@ async def test_a_full_queue_refuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://x/", "http://", "x", "http://[::1", "http://a:99999/", "http://a/\n"]
+    "url", ["ftp://x/", "http://", "x", "http://[::1", "http://x y/", "http://a:99999/", "http://a/\n", "http://x y/"]
 )
 async def test_a_callback_that_cannot_be_is_refused(tmp_path: Path, url: str) -> None:
     async with queueing(tmp_path, working=False) as on:

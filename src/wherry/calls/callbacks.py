@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from wherry.calls import telling
 from wherry.calls.retrying import RetryPolicy, retry_after
-from wherry.calls.rows import describe
+from wherry.calls.rows import describe, without_secrets
 from wherry.calls.waking import woken
 from wherry.errors import WherryError
 from wherry.functions.model import DEFAULT_NAMESPACE
@@ -183,6 +183,7 @@ class Posting:
         """See :class:`Deliver`."""
         import aiohttp
 
+        shown = without_secrets(url)
         try:
             # Not further than where it was sent: who may be called back is decided by the URL.
             async with self._opened().post(
@@ -192,12 +193,12 @@ class Posting:
                     return Told(answer.status)
                 return Told(
                     answer.status,
-                    f"{url} answered {answer.status} {answer.reason}",
+                    f"{shown} answered {answer.status} {answer.reason}",
                     retry_after=retry_after(answer.headers.get("Retry-After")),
                     final=answer.status == _GONE,
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return Told(None, f"{url}: {describe(error)}")
+            return Told(None, f"{shown}: {describe(error).replace(url, shown)}")
 
     def _opened(self) -> aiohttp.ClientSession:
         import aiohttp

@@ -64,7 +64,8 @@ class Room:
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise UsageError(f"X-Callback-Url: {url!r:.200} is no URL: {error}") from error
-        if parts.scheme not in {"http", "https"} or not host or port == 0 or not url.isprintable():
+        readable = url.isprintable() and " " not in url
+        if parts.scheme not in {"http", "https"} or not host or port == 0 or not readable:
             raise UsageError(
                 f"X-Callback-Url: {url!r:.200} must be an address such as https://example.org/path"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -48,7 +49,7 @@ def _callback(row: sqlite3.Row) -> Callback | None:
         return None
     state = row["callback_state"]
     return Callback(
-        url=row["callback_url"],
+        url=without_secrets(row["callback_url"]),
         state=state,
         attempts=row["callback_attempts"],
         status=row["callback_status"],
@@ -84,6 +85,13 @@ def unpack(data: bytes, *, id: str, name: str, namespace: str) -> QueuedRequest:
     values["args"] = tuple(values["args"])
     values["headers"] = tuple((key, value) for key, value in values["headers"])
     return QueuedRequest(id=id, name=name, namespace=namespace, **values)
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL for other eyes than its receiver's: without user, password and query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
 
 
 def callback_of(data: bytes) -> str | None:
