@@ -83,8 +83,8 @@ class Engine(Protocol):
         even if the source is endless or silent. Cleaning up is shielded from cancellation and
         bounded in time; nothing is left behind, though what a container that ended by itself
         leaves to be taken apart may be so up to :meth:`aclose`. An error raised in the block
-        comes out as itself. Raises as :meth:`prepare` does, :class:`StartError` when the program cannot be
-        started, :class:`EngineError` when the engine fails.
+        comes out as itself. Raises as :meth:`prepare` does, :class:`StartError` when the program
+        cannot be started, :class:`EngineError` when the engine fails.
         """
         ...
 
