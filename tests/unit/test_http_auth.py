@@ -127,6 +127,39 @@ async def test_a_server_may_ask_for_a_token_for_every_call(tmp_path: Path) -> No
         assert (await opened.ask("POST /function/upper", b"hi", headers=token)).body == b"HI"
 
 
+OWN = {"Authorization": basic("somebody", "of the function")}
+
+
+async def test_a_login_of_the_gateway_is_not_told_to_functions(closed: System) -> None:
+    tells = {"service": "tells", "image": "busybox", "envProcess": "env"}
+    asks = {**tells, "service": "asks", "labels": {"wherry.auth": "true"}}
+    for function in (tells, asks):
+        await closed.ask("POST /system/functions", function, headers=ADMIN)
+    token = closed.token("deploy")
+    in_basic = {"Authorization": basic("x", token["Authorization"].removeprefix("Bearer "))}
+    for headers in (ADMIN, token, in_basic):
+        for name in ("tells", "asks"):
+            answer = await closed.ask(f"POST /function/{name}", b"", headers=headers)
+            assert (answer.status, "Authorization" in answer.text) == (200, False)
+    for theirs in (OWN, {"Authorization": "Bearer theirs"}, {"Authorization": "Digest x"}):
+        answer = await closed.ask("POST /function/tells", b"", headers=theirs)
+        assert f"Http_Authorization={theirs['Authorization']}" in answer.text
+
+
+async def test_a_function_that_tells_all_does_not_tell_which_password_is_right(
+    closed: System,
+) -> None:
+    tells = {"service": "tells", "image": "busybox", "envProcess": "env"}
+    await closed.ask("POST /system/functions", tells, headers=ADMIN)
+    for number in range(10):
+        wrong = {"Authorization": basic("admin", f"guess {number}")}
+        assert (
+            "Authorization" in (await closed.ask("POST /function/tells", b"", headers=wrong)).text
+        )
+    assert "Authorization" in (await closed.ask("POST /function/tells", b"", headers=ADMIN)).text
+    assert (await closed.ask("GET /system/info", headers=ADMIN)).status == 200  # nobody is shut out
+
+
 @dataclass
 class Record:
     qualified: str

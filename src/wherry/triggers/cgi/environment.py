@@ -22,6 +22,8 @@ _ONLY_ONCE = frozenset({b"content-type", b"content-length", b"transfer-encoding"
 _PROTOCOLS = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0", "3": "HTTP/3.0"}
 _CALLER = "wherry.caller"
 """Where the gateway's guard says who asks; ``user`` is where Starlette's does."""
+_SCHEME = "wherry.scheme"
+"""Where it says how, once it has taken the login out of the headers."""
 
 
 def _no_env() -> Mapping[str, str]:
@@ -163,6 +165,6 @@ def _authenticated(scope: Scope, headers: Mapping[str, str]) -> dict[str, str]:
         name = str(user.display_name)
     else:
         return {}
-    scheme = headers.get("authorization", "").partition(" ")[0]
+    scheme = str(scope.get(_SCHEME) or headers.get("authorization", "").partition(" ")[0])
     found = {"REMOTE_USER": name}
     return found | ({"AUTH_TYPE": scheme.capitalize()} if scheme else {})

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CALLER = "wherry.caller"
 """Where the :class:`Caller` is in an ASGI scope, once known."""
+SCHEME = "wherry.scheme"
+"""Where the scheme of a login is in an ASGI scope, once the login was taken out of its headers."""
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="Restricted"'}
 
 
@@ -81,6 +83,7 @@ class Auth:
         self._calls = _limit(options.call_rate)
         self._system = _limit(options.system_rate)
         self._failures = _limit(options.failed_logins)
+        self._guesses = _limit(options.failed_logins)
 
     async def refusal(self, scope: Scope, *, needs: str) -> Response | None:
         """Return the answer (401, 403, 429) for a caller who may not, None for one who may."""
@@ -89,7 +92,8 @@ class Auth:
     async def call_refusal(self, scope: Scope, deployed: Deployed) -> Response | None:
         """Return the answer for a caller who may not call this function, None for one who may.
 
-        Rates are counted here, so it is asked once for each call.
+        Rates are counted here, so it is asked once for each call. A login that is meant for this
+        gateway is taken out of the headers: a function is not to know who deploys it.
         """
         return _response(lambda: self._admit_call(scope, deployed))
 
@@ -123,6 +127,29 @@ class Auth:
         if guarded:
             self._require(scope, invoke(deployed.qualified))
         self._count(self._calls, scope)
+        scheme, given = _authorization(scope)
+        checked = guarded and not self.options.no_auth
+        if scheme and (checked or self._is_ours(scope, scheme, given)):
+            scope[SCHEME] = scheme
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+
+    def _is_ours(self, scope: Scope, scheme: str, given: str) -> bool:
+        """Whether a login that nobody asked for is one of this gateway, not the function's."""
+        if scheme == "bearer":
+            return given.startswith(PREFIX)
+        name, password = _decoded(given) if scheme == "basic" else ("", "")
+        if password.startswith(PREFIX):
+            return True
+        if self._basic is None or name != self._basic.name:
+            return False
+        # A function that tells what it got would tell a guesser which password was right.
+        if self._guesses is not None and self._guesses.wait(_address(scope)):
+            return False
+        if self._basic.matches(name, password):
+            return True
+        if self._guesses is not None:
+            self._guesses.hit(_address(scope))
+        return False
 
     def _require(self, scope: Scope, needs: str) -> None:
         caller = self.caller(scope)
