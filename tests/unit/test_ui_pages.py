@@ -196,6 +196,10 @@ async def test_who_may_only_look_is_offered_nothing_else(tmp_path: Path) -> None
             assert 'method="post"' not in text
             assert "/ui/deploy" not in text
             assert "token reader" in text
+        for path in ("/ui/deploy", "/ui/functions/evil/remove"):
+            text = await made.get(path)
+            assert "token reader may look and not change" in text
+            assert 'type="submit"' not in text
         assert (await made.post("/ui/functions/evil/invoke", text="x")).status == 403
 
 
