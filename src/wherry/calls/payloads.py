@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from wherry.calls.model import INLINE
 from wherry.errors import EngineError
+from wherry.images.files import sync_directory
 from wherry.images.threads import in_thread
 from wherry.models import CHUNK
 
@@ -144,15 +145,6 @@ async def keep(spool: Spool, source: AsyncIterable[bytes]) -> None:
     """Write all of a source."""
     async for chunk in source:
         await spool.write(chunk)
-
-
-def sync_directory(directory: Path) -> None:
-    """Put the names of a directory on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _create(path: Path) -> FileIO:

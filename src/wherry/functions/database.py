@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wherry.errors import EngineError
-from wherry.functions.durably import sync_directory
+from wherry.images.files import sync_directory
 
 MIGRATIONS = (
     """

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wherry.errors import AlreadyExists, EngineError, NotFound, UsageError
-from wherry.functions.durably import completed, sync_directory
+from wherry.functions.durably import completed
 from wherry.functions.model import DEFAULT_NAMESPACE
 from wherry.functions.names import check_name, check_namespace
+from wherry.images.files import sync_directory
 from wherry.names import nearest
 
 LARGEST = 1024 * 1024
