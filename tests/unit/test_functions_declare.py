@@ -100,6 +100,8 @@ def test_the_program_is_the_image_own_unless_something_is_said(
         ({"env_process": "echo 'a"}, "envProcess: \"echo 'a\" cannot be read: No closing"),
         ({"env_process": "a", "command": ["b"]}, "command: give it or envProcess, not both"),
         ({"command": ["a\0"]}, "command: ['a\\x00'] holds a NUL"),
+        ({"command": ["é" * 70_000]}, "command: 140001 bytes are too many"),
+        ({"env_vars": {"A": "x" * 131_070}}, "envVars.A: 131073 bytes are too many"),
         ({"env_vars": {"A=B": ""}}, "envVars: 'A=B' is no name of a variable"),
         ({"env_vars": {"": ""}}, "envVars: '' is no name of a variable"),
         ({"secrets": ["../x"]}, "secret: '../x' is no name"),

@@ -83,6 +83,8 @@ def test_labels_set_their_field(label: str, text: str, value: object) -> None:
         ("mode", "htpp", "there is no 'htpp'; did you mean 'http'?"),
         ("port", "70000", "is no whole number from 1 to 65535"),
         ("health", "healthz", "is no absolute path"),
+        ("path", "/system", "is the gateway's own"),
+        ("path", "/ui/mine", "is the gateway's own"),
         ("path", "/../up", "is no absolute path"),
         ("path", "/a b", "is no absolute path"),
         ("auth", "", "is neither true nor false"),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SECRETS = "/var/openfaas/secrets"
 """Where OpenFaaS's functions look for their secrets; they are in ``/run/secrets`` as well."""
 
+_LONGEST = 128 * 1024
+"""Bytes of one argument or variable, as Linux has it (MAX_ARG_STRLEN), with its NUL at the end."""
 _IN_LIMITS = ("pids", "tmp", "stdout")
 
 
@@ -132,6 +134,8 @@ def _program(deployment: Deployment) -> tuple[tuple[str, ...] | None, tuple[str,
 def _words(words: list[str], field: str) -> tuple[str, ...]:
     if any("\0" in word for word in words):
         raise UsageError(f"{field}: {words!r} holds a NUL character, which none can")
+    for word in words:
+        _check_length(word, field)
     return tuple(words)
 
 
@@ -141,7 +145,17 @@ def _variables(env: Mapping[str, str]) -> Mapping[str, str]:
             raise UsageError(f"envVars: {name!r} is no name of a variable")
         if "\0" in value:
             raise UsageError(f"envVars.{name}: the value holds a NUL character, which none can")
+        _check_length(f"{name}={value}", f"envVars.{name}")
     return dict(env)
+
+
+def _check_length(text: str, field: str) -> None:
+    size = len(text.encode("utf-8", "surrogatepass")) + 1
+    if size > _LONGEST:
+        raise UsageError(
+            f"{field}: {size} bytes are too many; Linux hands on {_LONGEST} at most, so make it a "
+            "secret, or a file of the image"
+        )
 
 
 def _limits(deployment: Deployment, runs: dict[str, Any]) -> Limits:

@@ -71,7 +71,7 @@ SETTINGS = (
     Label("health", "health", values.path, "/healthz",
           "path that answers 2xx when a program of mode `http` is well; without it, one that "
           "accepts connections is"),
-    Label("path", "path", values.path, "/shop",
+    Label("path", "path", values.prefix, "/shop",
           "prefix of the gateway's own paths that leads to this function"),
     Label("auth", "auth", values.truth, "true",
           "whether a call needs a token of scope `invoke:NAME`"),

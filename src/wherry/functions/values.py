@@ -98,3 +98,25 @@ def path(text: str, field: str) -> str:
     if not text.startswith("/") or ".." in parts or any(ord(char) < 33 for char in text):
         raise UsageError(f"{field}: {text!r} is no absolute path; write one such as /shop")
     return text
+
+
+GATEWAY = frozenset(
+    {"function", "async-function", "system", "ui", "healthz", "metrics", "openapi.json"}
+)
+"""First segments of the gateway's own paths, which no function can have."""
+
+
+def prefix(text: str, field: str) -> str:
+    """Read a prefix of the gateway's paths."""
+    found = path(text, field)
+    if first_segment(found) in GATEWAY:
+        raise UsageError(
+            f"{field}: {text!r} is the gateway's own; no path can begin with "
+            f"/{first_segment(found)}"
+        )
+    return found
+
+
+def first_segment(text: str) -> str:
+    """Return ``shop`` of ``/shop/cart``."""
+    return text[1:].partition("/")[0]

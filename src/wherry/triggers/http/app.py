@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Route
 
+from wherry.functions.values import GATEWAY, first_segment
 from wherry.triggers.http import (
     async_calls,
     function_logs,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from wherry.functions.model import Mode
     from wherry.triggers.http.parts import Parts
 
-_OURS = ("/system/", "/async-function/", "/ui/", "/healthz", "/metrics", "/openapi.json")
-"""Paths that no function can have."""
 _MODULES = (health, system, secrets, namespaces, function_logs, async_calls, metrics, openapi)
 
 
@@ -89,7 +88,7 @@ class _Front:
         if path.startswith(PREFIX):
             await self._invoke(scope, receive, send)
             return
-        mapped = None if path.startswith(_OURS) else self._paths.find(path)
+        mapped = None if _is_ours(path) else self._paths.find(path)
         if mapped is None:
             await self._rest(scope, receive, send)
             return
@@ -99,9 +98,13 @@ class _Front:
     def _inside(self, path: str) -> ASGIApp | None:
         """Return what answers for a path that a program redirects to: functions alone do."""
         leads = path.startswith(PREFIX) or (
-            not path.startswith(_OURS) and self._paths.find(path) is not None
+            not _is_ours(path) and self._paths.find(path) is not None
         )
         return self if leads else None
+
+
+def _is_ours(path: str) -> bool:
+    return first_segment(path) in GATEWAY
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
