@@ -39,6 +39,11 @@ class Registry:
         for changed in self._watching:
             changed(deployed.qualified, deployed)
 
+    def remove(self, deployed: Deployed) -> None:
+        del self._functions[deployed.qualified]
+        for changed in self._watching:
+            changed(deployed.qualified, None)
+
 
 def deployed(name: str, *command: str, image: str = "busybox", **fields: Any) -> Deployed:
     """Return a function; ``env`` is its own, all else are settings."""

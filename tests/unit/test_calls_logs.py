@@ -150,6 +150,22 @@ async def test_a_slow_follower_loses_lines_and_is_told_how_many() -> None:
     assert await follower.next() is None
 
 
+async def test_a_call_that_outlives_its_function_leaves_no_log(tmp_path: Path) -> None:
+    logs = FunctionLogs(tmp_path)
+    last, other = call(), call("c2", "other")
+    for each in (last, other):
+        logs.began(each)
+        say(logs, each, "before\nhalf")
+    await logs.forget("fn", NS)
+    for each in (last, other):
+        say(logs, each, " a line\nand more")
+        logs.ended(each)
+    assert await texts(logs) == []
+    assert await texts(logs, "other") == ["before", "half a line", "and more"]
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == [f"other.{NS}.log"]
+    await logs.aclose()
+
+
 async def test_a_disk_that_takes_no_lines_stops_no_call(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

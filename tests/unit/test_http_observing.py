@@ -12,6 +12,7 @@ from tests.support.functions import Registry, deployed
 
 from wherry.client import AsyncClient
 from wherry.server.journal import JsonLines
+from wherry.service.call import Call
 from wherry.service.service import FunctionService
 from wherry.testing import MemoryEngine
 from wherry.triggers.http.app import gateway
@@ -29,9 +30,10 @@ SHOP = deployed("shop", "env", path="/shop")
 class Whole:
     """A whole gateway, with its numbers."""
 
-    def __init__(self, ask: Asgi, registry: Registry) -> None:
+    def __init__(self, ask: Asgi, registry: Registry, metrics: Metrics) -> None:
         self.ask = ask
         self.registry = registry
+        self.metrics = metrics
 
     async def number(self, line: str) -> float | None:
         """Return a metric's value, by its name and labels as they are written."""
@@ -49,7 +51,7 @@ async def whole() -> Any:
         service = FunctionService(client, registry, observers=[metrics])
         metrics.watch(service)
         parts = Parts(service=service, functions=registry, metrics=metrics)
-        yield Whole(Asgi(gateway(parts)), registry)
+        yield Whole(Asgi(gateway(parts)), registry, metrics)
         await service.aclose()
 
 
@@ -75,6 +77,14 @@ async def test_a_removed_functions_numbers_are_dropped(whole: Whole) -> None:
         changed(UPPER.qualified, None)
     started = 'gateway_function_invocation_started_total{function_name="upper.openfaas-fn"}'
     assert await whole.number(started) is None
+
+
+async def test_a_call_that_outlives_its_function_brings_no_number_back(whole: Whole) -> None:
+    call = Call(id="last", deployed=UPPER, trigger="http", began=0.0, status=200)
+    whole.metrics.began(call)
+    whole.registry.remove(UPPER)
+    whole.metrics.ended(call)
+    assert UPPER.qualified not in (await whole.ask("GET /metrics")).text
 
 
 async def test_a_request_is_one_line_without_query_or_body(

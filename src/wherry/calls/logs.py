@@ -44,6 +44,9 @@ class FunctionLogs:
     ) -> None:
         self._files = LogFiles(directory / "logs", size=size, files=files)
         self._clock = clock
+        self._running: dict[int, Call] = {}
+        self._unheard: set[int] = set()
+        """Calls that still run although their function is no more."""
         self._lines: dict[int, Lines] = {}
         self._waiting: list[LogLine] = []
         self._text = 0
@@ -58,14 +61,15 @@ class FunctionLogs:
     # ---- Observer --------------------------------------------------------------------------
 
     def began(self, call: Call) -> None:
-        """Do nothing: nothing is written yet."""
+        """Know of the call as long as it runs."""
+        self._running[id(call)] = call
 
     def started(self, call: Call) -> None:
         """Do nothing: nothing is written yet."""
 
     def wrote(self, call: Call, output: Output) -> None:
         """Keep the lines that are complete now."""
-        if output.stream != "stderr":
+        if output.stream != "stderr" or id(call) in self._unheard:
             return
         lines = self._lines.get(id(call))
         if lines is None:
@@ -75,6 +79,8 @@ class FunctionLogs:
 
     def ended(self, call: Call) -> None:
         """Keep what was written after the last line's end."""
+        self._running.pop(id(call), None)
+        self._unheard.discard(id(call))
         lines = self._lines.pop(id(call), None)
         if lines is not None and (rest := lines.rest()):
             self._keep(call, rest)
@@ -125,7 +131,11 @@ class FunctionLogs:
             await self._write()
 
     async def forget(self, name: str, namespace: str) -> None:
-        """Remove the lines of a function that is no more."""
+        """Remove the lines of a function that is no more; its last calls write none."""
+        for number, call in self._running.items():
+            if (call.deployed.name, call.deployed.namespace) == (name, namespace):
+                self._unheard.add(number)
+                self._lines.pop(number, None)
         async with self._writing:
             await self._write()
             self._lost.pop((name, namespace), None)

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wherry.errors import NotFound
 from wherry.service.outcome import status_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ class Metrics:
 
     def ended(self, call: Call) -> None:
         """Count a call that is over."""
+        if self._state is not None and not self._state.has(call.deployed):
+            self.forget(call.deployed.qualified, None)  # it was removed while the call ran
+            return
         labels = (call.deployed.qualified, str(status_of(call)))
         self._total.labels(*labels).inc()
         if call.ended is not None:
@@ -112,6 +116,14 @@ class _State(Collector):
     def __init__(self, service: FunctionService) -> None:
         self._service = service
         self.queue: QueueStats | None = None
+
+    def has(self, deployed: Deployed) -> bool:
+        """Whether there is a function of that name."""
+        try:
+            self._service.functions.get(deployed.name, namespace=deployed.namespace)
+        except NotFound:
+            return False
+        return True
 
     def collect(self) -> Iterator[Metric]:
         yield from self._functions()
