@@ -34,7 +34,7 @@ from wherry.wrappers.limit import Limit
 from wherry.wrappers.pool import Pool
 
 if TYPE_CHECKING:
-    from wherry.engines.base import Container, Engine
+    from wherry.engines.base import Container, Engine, Usage
     from wherry.wrappers.berth import PoolStats
 
 Inputs = Iterable[streams.Input] | AsyncIterable[streams.Input]
@@ -190,9 +190,13 @@ class AsyncClient:
         """How the ready containers of each function did, by its name."""
         return self._pool.stats if self._pool else {}
 
+    async def usage(self, name: str) -> Sequence[Usage]:
+        """Return what each container of a function takes; nothing if the engine does not tell."""
+        return await self._engine.usage(name)
+
     @property
     def can_keep_ready(self) -> bool:
-        """Whether the engine keeps containers ready; without, each call makes its own."""
+        """Whether the engine can keep containers ready."""
         return self._pool is not None
 
     def define_ready(self, function: Function) -> None:

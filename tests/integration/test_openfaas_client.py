@@ -149,6 +149,10 @@ def test_deploy_list_describe_invoke_scale_and_remove(faas: Faas) -> None:
         if not replicas:
             wait_until(lambda: faas.json("GET /system/function/upper")["availableReplicas"] == 0)
         assert faas.ask("POST /function/upper", b"again")[2] == b"AGAIN"
+    wait_until(lambda: faas.json("GET /system/function/upper")["availableReplicas"] == 2)
+    usage = faas.json("GET /system/function/upper?usage=1")["usage"]
+    assert usage["cpu"] >= 0
+    assert usage["totalMemoryBytes"] > 0
     changed = deployment("upper", "tr a-z b-z")
     assert faas.status("PUT /system/functions", changed) == 202
     assert faas.ask("POST /function/upper", b"abc")[2] == b"bcd"
@@ -175,6 +179,10 @@ def test_secrets_are_files_of_the_function_and_new_values_reach_new_calls(faas: 
     assert faas.ask("POST /function/reading", b"")[2] == b"second"
     gone = {"name": "api-key", "namespace": "openfaas-fn"}
     assert faas.status("DELETE /system/secrets", gone) == 202
+    status, _, body = faas.ask("POST /function/reading", b"")
+    assert (status, body) == (
+        502, b"function 'reading' cannot run as it is deployed: the server's log says why\n"
+    )  # fmt: skip
     assert faas.status("DELETE /system/functions", {"functionName": "reading"}) == 202
 
 

@@ -68,6 +68,7 @@ def test_v2_reports_what_the_kernel_counted(tree: FakeTree) -> None:
     assert (group.directories[0] / "memory.max").read_text() == "max"
     usage = group.usage()
     assert (usage.memory_peak, usage.cpu_seconds, usage.pids_peak) == (8192, 1.5, 4)
+    assert group.memory() == 7168 - 1024
     assert not group.oom_killed()
     (group.directories[0] / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
     assert group.oom_killed()
@@ -209,6 +210,7 @@ def test_v1_says_whether_the_kernel_killed_for_memory(tree: FakeTree) -> None:
     control.write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
     assert group.oom_killed()
     assert (group.usage().memory_peak, group.usage().pids_peak) == (4096, 3)
+    assert group.memory() == 3072 - 1024
 
 
 def test_where_nothing_can_be_made_the_reason_says_how_to_get_it(tree: FakeTree, euid: int) -> None:

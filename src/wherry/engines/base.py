@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from wherry.models import Exit, Function, Invocation, Output
@@ -101,5 +102,29 @@ class ReadyEngine(Engine, Protocol):
         """Make a container of ``function.ready.level``; leaving the block removes it.
 
         Raises as :meth:`Engine.prepare` does.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one container takes."""
+
+    id: str
+    """Of its invocation."""
+    cpu_seconds: float
+    """Since it exists."""
+    memory: int
+    """Bytes now, without the files that are only cached."""
+
+
+@runtime_checkable
+class UsageEngine(Engine, Protocol):
+    """An engine that knows what its containers take."""
+
+    async def usage(self, function: str) -> Sequence[Usage]:
+        """Return what each container of the functions of this name takes: that runs, or is ready.
+
+        Those of this engine only, not of other processes. Raises :class:`EngineError`.
         """
         ...

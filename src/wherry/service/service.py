@@ -23,6 +23,7 @@ from wherry.service.observing import Observers
 from wherry.service.outcome import describe_timeout, status_of, unstartable
 from wherry.service.pipes import piped
 from wherry.service.readiness import Readiness
+from wherry.service.usage import Used, used
 
 if TYPE_CHECKING:
     from wherry.client import AsyncClient
@@ -196,6 +197,14 @@ class FunctionService:
         if self._client.can_keep_ready or not self._readiness.is_prepared(deployed):
             return 0
         return deployed.replicas
+
+    async def usage(self, deployed: Deployed) -> Used:
+        """Return what a function takes now, which takes a moment to see.
+
+        Nothing for a pipe, whose stages are functions themselves, and where the engine does not
+        tell. Raises :class:`wherry.errors.EngineError`.
+        """
+        return await used(self._client, deployed.qualified)
 
     @property
     def pools(self) -> Mapping[str, PoolStats]:

@@ -6,15 +6,16 @@ import asyncio
 import dataclasses
 import logging
 import signal as signals
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from wherry.errors import EngineError
 from wherry.models import Exit, Function, Invocation
+from wherry.wrappers.usage import usage_of
 
 if TYPE_CHECKING:
-    from wherry.engines.base import Container, Engine, Event, Stdin
+    from wherry.engines.base import Container, Engine, Event, Stdin, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ class Deadline:
         if timeout is None:
             return self._engine.start(invocation, stdin)
         return self._timed(invocation, stdin, deadline=asyncio.get_running_loop().time() + timeout)
+
+    async def usage(self, function: str) -> Sequence[Usage]:
+        """Return what the wrapped engine tells; see :class:`wherry.engines.base.UsageEngine`."""
+        return await usage_of(self._engine, function)
 
     async def aclose(self) -> None:
         """Close the wrapped engine."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import signal as signals
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from wherry.models import Exit, Function, Invocation, Output
 from wherry.wrappers.gate import Gate
+from wherry.wrappers.usage import usage_of
 
 if TYPE_CHECKING:
-    from wherry.engines.base import Container, Engine, Event, Stdin
+    from wherry.engines.base import Container, Engine, Event, Stdin, Usage
 
 
 class Limit:
@@ -37,6 +38,10 @@ class Limit:
         if function.concurrency is None and function.limits.stdout is None:
             return self._engine.start(invocation, stdin)
         return self._limited(invocation, stdin)
+
+    async def usage(self, function: str) -> Sequence[Usage]:
+        """Return what the wrapped engine tells; see :class:`wherry.engines.base.UsageEngine`."""
+        return await usage_of(self._engine, function)
 
     async def aclose(self) -> None:
         """Close the wrapped engine."""

@@ -8,11 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from wherry.wrappers.berth import Berth, PoolStats, plenty_of_memory
+from wherry.wrappers.usage import usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from wherry.engines.base import Container, ReadyEngine, Stdin
+    from wherry.engines.base import Container, ReadyEngine, Stdin, Usage
     from wherry.models import Function, Invocation
 
 
@@ -62,6 +63,10 @@ class Pool:
         """Give up what waits for calls of a function that is no more."""
         if (berth := self._berths.pop(name, None)) is not None:
             await berth.aclose()
+
+    async def usage(self, function: str) -> Sequence[Usage]:
+        """Return what the wrapped engine tells; see :class:`wherry.engines.base.UsageEngine`."""
+        return await usage_of(self._engine, function)
 
     async def aclose(self) -> None:
         """Give up what waits, then close the wrapped engine."""

@@ -19,6 +19,7 @@ from wherry.engines.docker.errands import Errands
 from wherry.engines.docker.failures import Refused, failing
 from wherry.engines.docker.images import PullProgress, pull
 from wherry.engines.docker.management import Management
+from wherry.engines.docker.measuring import measure
 from wherry.engines.docker.options import Profile, check
 from wherry.engines.docker.ready import DockerSlot, Preparation, tell, waiting_invocation
 from wherry.engines.docker.watch import ImageWatch
@@ -29,7 +30,7 @@ from wherry.images.flights import Flights
 from wherry.streams import NOTHING
 
 if TYPE_CHECKING:
-    from wherry.engines.base import Stdin
+    from wherry.engines.base import Stdin, Usage
     from wherry.engines.docker.address import Address
     from wherry.engines.docker.container import DockerContainer
     from wherry.engines.docker.deaths import Watch
@@ -75,7 +76,7 @@ class DockerEngine:
         self._progress = progress
         self._errands = Errands()
         self._deaths = Deaths(self.client)
-        self._running: set[DockerContainer] = set()
+        self._running: dict[DockerContainer, Call] = {}
         # An engine starts a few containers in a second, however many are asked for. Waiting here
         # rather than there keeps its answers within the time limit.
         self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
@@ -109,8 +110,23 @@ class DockerEngine:
         self._check_open()
         has_stdin = stdin is not NOTHING
         call = Call(self.client, invocation, profile=self.profile, has_stdin=has_stdin)
+        async with self.starting(call, stdin) as container:
+            yield container
+
+    @asynccontextmanager
+    async def starting(self, call: Call, stdin: Stdin) -> AsyncIterator[DockerContainer]:
+        """Start the container of a call that is made; as :meth:`start`."""
         async with self._serving(call, lambda: self._begin(call, stdin)) as container:
             yield container
+
+    async def creating(self, call: Call) -> None:
+        """Create the container of a call, pulling its image if it has to be; not more."""
+        self._check_open()
+        try:
+            await self._create(call)
+        except BaseException:
+            await finish(call.remove())
+            raise
 
     @asynccontextmanager
     async def reserve(self, function: Function) -> AsyncIterator[DockerSlot]:
@@ -148,6 +164,17 @@ class DockerEngine:
     async def reap(self) -> list[str]:
         """Remove the containers of callers on this host that have ended; returns their names."""
         return await reaper.reap(self.client)
+
+    async def usage(self, function: str) -> list[Usage]:
+        """See :class:`wherry.engines.base.UsageEngine`."""
+        return await measure(
+            self.client,
+            [
+                (container.id, call.path)
+                for container, call in self._running.items()
+                if call.invocation.function.name == function
+            ],
+        )
 
     async def settled(self) -> None:
         """Wait until the containers of calls that have ended are removed, and others are named.
@@ -204,7 +231,7 @@ class DockerEngine:
 
     async def _attach(self, call: Call, watch: Watch | None = None) -> DockerContainer:
         container = await call.attach(watch)
-        self._running.add(container)
+        self._running[container] = call
         return container
 
     async def _create(self, call: Call) -> None:
@@ -254,7 +281,7 @@ class DockerEngine:
         container = call.container
         try:
             if container is not None:
-                self._running.discard(container)
+                self._running.pop(container, None)
                 await container.close()
                 if container.finished:
                     await self._collect(call, is_ending=container.has_ended_early)

@@ -69,6 +69,10 @@ class Group(ABC):
         """Return what the group used until now. Ask before it is removed."""
 
     @abstractmethod
+    def memory(self) -> int | None:
+        """Return the bytes in use now, without files that are only cached; None if not counted."""
+
+    @abstractmethod
     def wait_empty(self, *, timeout: float) -> None:
         """Block until the group has no process, or `timeout` seconds have passed."""
 
@@ -119,6 +123,11 @@ class Group(ABC):
                 raise EngineError(f"group {self.name} still has processes {held} after {timeout} s")
             self.kill()
             self.wait_empty(timeout=left)
+
+
+def without_caches(total: int | None, cached: int) -> int | None:
+    """Return the memory that is really used, as tools that show usage count it."""
+    return None if total is None else max(0, total - cached)
 
 
 def kill_members(group: Group) -> None:

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from wherry.engines.local.cgroup_group import PREFIX, Group, Usage, kill_members, wait_members
+from wherry.engines.local.cgroup_group import (
+    PREFIX,
+    Group,
+    Usage,
+    kill_members,
+    wait_members,
+    without_caches,
+)
 from wherry.engines.local.cgroup_tree import CONTROLLERS, Hierarchy, Tree
 
 _PERIOD = 100_000
@@ -98,6 +105,14 @@ class GroupV1(Group):
             cpu_seconds=None if nanoseconds is None else nanoseconds / 1e9,
             pids_peak=self._number("pids", "pids.peak"),
         )
+
+    def memory(self) -> int | None:
+        """See :class:`Group`."""
+        directory = self._by_controller.get("memory")
+        if directory is None:
+            return None
+        cached = self._tree.read_fields(directory / "memory.stat").get("total_inactive_file", 0)
+        return without_caches(self._number("memory", "memory.usage_in_bytes"), cached)
 
     def wait_empty(self, *, timeout: float) -> None:
         """See :class:`Group`."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry.engines.local.cgroup_group import PREFIX, Group, Usage, kill_members
+from wherry.engines.local.cgroup_group import PREFIX, Group, Usage, kill_members, without_caches
 from wherry.engines.local.cgroup_tree import CONTROLLERS, Hierarchy, Tree
 
 PARENT = "wherry-containers"
@@ -175,6 +175,11 @@ class GroupV2(Group):
             cpu_seconds=None if spent is None else spent / 1e6,
             pids_peak=read(directory / "pids.peak"),
         )
+
+    def memory(self) -> int | None:
+        """See :class:`Group`."""
+        cached = self._tree.read_fields(self._directory / "memory.stat").get("inactive_file", 0)
+        return without_caches(self._tree.read_number(self._directory / "memory.current"), cached)
 
     def wait_empty(self, *, timeout: float) -> None:
         """See :class:`Group`. ``cgroup.events`` tells of every change by POLLPRI."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wherry.engines.feeding import Feeder
 from wherry.engines.local import pipes
 from wherry.engines.local.complaint import Complaint
+from wherry.engines.local.measuring import Measured
 from wherry.errors import EngineError, StartError
 from wherry.models import Exit, Output, StreamName, exit_from_code
 
@@ -98,6 +99,10 @@ class LocalContainer:
             if self.sandbox.is_running() and self._before_its_start is None:
                 self._before_its_start = signal
             await self.sandbox.kill()
+
+    def measured(self) -> Measured:
+        """Return where it is seen what the container takes."""
+        return Measured(id=self.id, pid=self.sandbox.pid, group=self._group)
 
     @property
     def is_over(self) -> bool:

@@ -19,6 +19,7 @@ from wherry.engines.local import bubblewrap, cgroup, marker, plan, ready, reapin
 from wherry.engines.local.collecting import Written, collect_all
 from wherry.engines.local.ending import Endings
 from wherry.engines.local.marker import Marker
+from wherry.engines.local.measuring import measure
 from wherry.engines.local.ready import LocalSlot
 from wherry.engines.local.settings import SANDBOX_ID, Defaults, LocalSettings, default_limits
 from wherry.engines.local.starting import Entry, Started, start_sandbox
@@ -28,7 +29,7 @@ from wherry.images.store import ImageStore, Lease
 from wherry.models import Collect, Invocation
 
 if TYPE_CHECKING:
-    from wherry.engines.base import Stdin
+    from wherry.engines.base import Stdin, Usage
     from wherry.engines.local.container import LocalContainer
     from wherry.engines.local.plan import Plan
     from wherry.images.model import Image
@@ -67,7 +68,8 @@ class LocalEngine:
         self._progress = progress
         self._plans: OrderedDict[Hashable, _Planned] = OrderedDict()
         self._leases: dict[str, Lease] = {}
-        self._running: set[LocalContainer] = set()
+        self._running: dict[LocalContainer, str] = {}
+        """Containers, and the names of their functions."""
         self._endings = Endings()
         self._ready: asyncio.Task[None] | None = None
         self._closed = False
@@ -197,7 +199,7 @@ class LocalEngine:
                 _log.exception("cleaning up failed", extra={"container": container.id})
             raise
         if started.network is None and started.scratch is None and container.is_over:
-            self._running.discard(container)
+            self._running.pop(container, None)
             self._endings.begin(container)
         else:
             await finish(self._end(planned, started))
@@ -210,7 +212,7 @@ class LocalEngine:
         await self._endings.make_room(invocation.id)
         mark = self._marker(invocation)
         started = await start_sandbox(self, planned, invocation=invocation, mark=mark, entry=entry)
-        self._running.add(started.container)
+        self._running[started.container] = invocation.function.name
         return started
 
     def _is_current(self, planned: Plan) -> bool:
@@ -225,6 +227,12 @@ class LocalEngine:
         await self.settled()
         while self._leases:
             self._leases.popitem()[1].close()
+
+    async def usage(self, function: str) -> list[Usage]:
+        """See :class:`wherry.engines.base.UsageEngine`."""
+        running = self._running.items()
+        containers = [each.measured() for each, name in running if name == function]
+        return await asyncio.to_thread(measure, containers) if containers else []
 
     async def settled(self) -> None:
         """Wait until the kernel has taken apart every container whose call is over.
@@ -338,7 +346,7 @@ class LocalEngine:
             if container.finished and started.scratch is not None:
                 await self._collect(planned, started.scratch)
         finally:
-            self._running.discard(container)
+            self._running.pop(container, None)
             if started.scratch is not None:
                 os.close(started.scratch)
             if is_ending:

@@ -20,14 +20,14 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Usage(_Document, frozen=True, kw_only=True, rename="camel"):
-    """What the containers of a function take now; 0 where the engine does not tell.
+    """What the containers of a function take now, the ready ones included.
 
-    No engine tells yet.
+    0 where the engine does not tell, as the memory engine, and for a pipe.
     """
 
     cpu: float
-    """Thousandths of a core."""
-    total_memory_bytes: float
+    """Thousandths of a core, over the last fifth of a second."""
+    total_memory_bytes: int
 
 
 class FunctionStatus(_Document, frozen=True, kw_only=True, rename="camel"):

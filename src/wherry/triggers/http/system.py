@@ -125,7 +125,8 @@ class _Functions:
     async def show(self, request: Request) -> Response:
         query = read_query(request.query_params, FunctionQuery)
         deployed = self._named(request, namespace=query.namespace)
-        return encoded(self._status(deployed, usage=query.usage))
+        usage = await self._usage(deployed) if query.usage else msgspec.UNSET
+        return encoded(self._status(deployed, usage=usage))
 
     async def scale(self, request: Request) -> Response:
         asked = await read_document(request, ScaleFunction, limit=self._limit)
@@ -151,7 +152,13 @@ class _Functions:
             raise Refused(404, str(error)) from None
         return self._functions.get(name, namespace=within)
 
-    def _status(self, deployed: Deployed, *, usage: bool = False) -> FunctionStatus:
+    async def _usage(self, deployed: Deployed) -> Usage:
+        used = await self._service.usage(deployed)
+        return Usage(cpu=round(used.cores * 1000, 3), total_memory_bytes=used.memory)
+
+    def _status(
+        self, deployed: Deployed, *, usage: Usage | msgspec.UnsetType = msgspec.UNSET
+    ) -> FunctionStatus:
         given: dict[str, Any] = {
             field: value
             for field in _ECHOED
@@ -167,7 +174,7 @@ class _Functions:
             replicas=self._service.replicas(deployed),
             available_replicas=self._service.available(deployed),
             created_at=datetime.fromtimestamp(deployed.created, tz=UTC),
-            usage=Usage(cpu=0, total_memory_bytes=0) if usage else msgspec.UNSET,
+            usage=usage,
             **given,
         )
 
