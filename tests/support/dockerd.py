@@ -32,6 +32,26 @@ _CLONE_NEWNET = 0x40000000
 _NEEDED = ("dockerd", "containerd", "runc", "docker-init", "unshare", "nsenter", "setpriv")
 
 
+CGROUPS = Path("/sys/fs/cgroup")
+_GROUP = "wherry-test-"
+
+
+def remove_group(group: Path) -> None:
+    """Remove a control group with those below it."""
+    for below in sorted(group.rglob("*/"), reverse=True):
+        below.rmdir()
+    group.rmdir()
+
+
+def remove_leftovers(root: Path = CGROUPS) -> None:
+    """Remove the empty control groups of runs that were killed before they could."""
+    for group in root.glob(f"**/{_GROUP}*-*"):
+        pid = group.name.removeprefix(_GROUP).partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            with contextlib.suppress(OSError):  # it is not empty, or another run was quicker
+                remove_group(group)
+
+
 class Dockerd:
     """A private daemon on a Unix socket and on a TCP port of the loopback interface."""
 
@@ -40,7 +60,7 @@ class Dockerd:
         self.socket = directory / "docker.sock"
         self.tls = tls
         self.port = 0
-        self.cgroup = f"wherry-test-{os.getpid()}-{directory.name[-8:]}"
+        self.cgroup = f"{_GROUP}{os.getpid()}-{directory.name[-8:]}"
         self._space: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
         (directory / "daemon.json").write_text("{}")
@@ -110,10 +130,8 @@ class Dockerd:
             self._space.wait(_STOP)
         if self._daemon is not None:
             self._daemon.wait(_STOP)
-        for parent in Path("/sys/fs/cgroup").glob(f"**/{self.cgroup}"):
-            for group in sorted(parent.rglob("*/"), reverse=True):
-                group.rmdir()
-            parent.rmdir()
+        for group in CGROUPS.glob(f"**/{self.cgroup}"):
+            remove_group(group)
 
     def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """Ask the daemon directly: what a test wants to know without the engine under test."""
@@ -222,6 +240,7 @@ def running_dockerd(*, tls: bool = False) -> Iterator[Dockerd]:
         missing("root, which dockerd needs")
     for program in _NEEDED:
         require(program)
+    remove_leftovers()
     # Not in /tmp, which may be a tmpfs: overlayfs has none above it.
     directory = Path(tempfile.mkdtemp(prefix="wherry-dockerd-", dir="/var/tmp"))
     try:
