@@ -164,6 +164,8 @@ async def test_calls_that_do_not_exist_are_json_errors(tmp_path: Path) -> None:
             assert answer.status == 404
             assert "'none'" in answer.json["error"]
         assert (await ask("GET /system/calls?limit=0")).status == 400
+        assert (await ask(f"GET /system/calls?before={2**63 - 1}")).status == 200
+        assert (await ask(f"GET /system/calls?before={2**63}")).status == 400
         assert "limit" in (await ask("GET /system/calls?limit=0")).json["error"]
         assert (await ask("GET /system/calls?state=lost")).status == 400
 

@@ -71,7 +71,7 @@ class CallsQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     namespace: str = ""
     state: State | None = None
     trigger: Trigger | None = None
-    before: Annotated[int, Meta(ge=0)] | None = None
+    before: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     """The number of the last call of the page before."""
     limit: Annotated[int, Meta(ge=1, le=MOST)] = 100
 
