@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from tests.support.wire_client import wire
 
-from wherry.server.http1.host import Patience
+from wherry.server.http1.connection import Connection
+from wherry.server.http1.departures import Departures
+from wherry.server.http1.host import Host, Patience
 from wherry.triggers.http.duplex import AnswerCut, Duplex
 
 OK = [(b"content-length", b"2")]
@@ -288,6 +290,29 @@ async def test_a_body_that_nobody_reads_does_not_hide_the_answer() -> None:
         status, _, body = await client.answer()
         assert (status, body) == (413, b"no")
         await sending
+
+
+async def test_a_client_that_leaves_just_before_its_answer_is_no_mistake(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        client.close()  # its kernel resets the connection while the answer is written
+        headers = [(b"content-length", b"2"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    host = Host(app=app, departures=Departures())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+    accepted.setblocking(False)
+    client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(host), accepted)
+    async with asyncio.timeout(10):
+        while host.connections or host.tasks:
+            await asyncio.sleep(0)
+    host.departures.close()
+    assert not caplog.records
 
 
 async def test_after_a_body_that_was_not_read_the_next_request_is_answered() -> None:

@@ -323,8 +323,12 @@ class Connection(asyncio.Protocol):
         Closing on what it still sends would be a reset, which takes the answer with it.
         """
         self._closing = True
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        try:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+        except OSError:  # it has left meanwhile
+            self._transport.abort()
+            return
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
