@@ -122,8 +122,29 @@ async def test_a_full_queue_refuses(tmp_path: Path) -> None:
             await on.put(data=b"123")
 
 
+async def test_bodies_on_their_way_count_as_those_that_wait(tmp_path: Path) -> None:
+    begun, going_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"12345678"
+        begun.set()
+        await going_on.wait()
+
+    async with queueing(tmp_path, limits=QueueLimits(max_bytes=12), working=False) as on:
+        slowly = asyncio.ensure_future(on.store.enqueue(request(), slow()))
+        await begun.wait()
+        with pytest.raises(Busy, match="bodies"):
+            await on.put(data=b"12345")
+        assert (await on.put(data=b"1234")).state == "queued"
+        going_on.set()
+        assert (await slowly).state == "queued"
+        with pytest.raises(Busy, match="bodies"):
+            await on.put(data=b"1")
+
+
 @pytest.mark.parametrize(
-    "url", ["ftp://x/", "http://", "x", "http://[::1", "http://x y/", "http://a:99999/", "http://a/\n", "http://x y/"]
+    "url",
+    ["ftp://x/", "http://", "x", "http://[::1", "http://a:99999/", "http://a/\n", "http://x y/"],
 )
 async def test_a_callback_that_cannot_be_is_refused(tmp_path: Path, url: str) -> None:
     async with queueing(tmp_path, working=False) as on:

@@ -14,7 +14,7 @@ import pytest
 from starlette.requests import Request
 from tests.support.system_app import System, system
 
-from wherry.triggers.http.bodies import read_body
+from wherry.triggers.http.bodies import flowing, read_body
 from wherry.triggers.http.errors import Refused
 
 UPPER: dict[str, Any] = {"service": "upper", "image": "busybox", "envProcess": "tr a-z A-Z"}
@@ -326,3 +326,20 @@ async def test_a_document_that_never_ends_is_a_408() -> None:
         await read_body(request, limit=10, within=0.01)
     assert refused.value.status == 408
     assert refused.value.headers == {"Connection": "close"}
+
+
+async def test_a_body_that_is_stored_may_take_its_time_but_not_stand_still() -> None:
+    coming = [b"a", b"b"]
+    never = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if not coming:
+            await never.wait()
+        return {"type": "http.request", "body": coming.pop(0), "more_body": True}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    came = flowing(request, within=0.01)
+    assert [await anext(came), await anext(came)] == [b"a", b"b"]
+    with pytest.raises(Refused, match=r"nothing of it came for 0\.01 s") as refused:
+        await anext(came)
+    assert refused.value.status == 408

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,6 +28,27 @@ class Room:
         self._depth = 0
         self._bytes = 0
         self._counted = float("-inf")
+        self._arriving = 0
+
+    @contextmanager
+    def arrival(self) -> Iterator[Callable[[int], None]]:
+        """Count a body that is on its way, by what the block is given; it counts so long.
+
+        That raises :class:`Busy` when bodies that wait and those on their way are too much.
+        """
+        size = 0
+
+        def came(more: int) -> None:
+            nonlocal size
+            size += more
+            self._arriving += more
+            if self._bytes + self._arriving > self._limits.max_bytes:
+                raise self._full()
+
+        try:
+            yield came
+        finally:
+            self._arriving -= size
 
     def check_size(self, size: int, request: QueuedRequest, *, max_body: int | None) -> None:
         """Raise :class:`TooLarge` when a body of so many bytes is too large."""
@@ -50,10 +73,13 @@ class Room:
         if self._depth >= limits.max_depth:
             raise Busy(f"the queue is full: {limits.max_depth} calls wait, which is the most")
         if self._bytes + size > limits.max_bytes:
-            most = format_size(limits.max_bytes)
-            raise Busy(f"the queue is full: the bodies of calls that wait may be {most} in all")
+            raise self._full()
         self._depth += 1
         self._bytes += size
+
+    def _full(self) -> Busy:
+        most = format_size(self._limits.max_bytes)
+        return Busy(f"the queue is full: the bodies of calls that wait may be {most} in all")
 
     def check_callback(self, url: str | None) -> None:
         """Raise :class:`UsageError` when a result cannot be told there."""

@@ -129,9 +129,21 @@ class CallStore:
         queued call, :class:`UsageError` for a callback that cannot be, and what ``body`` raises.
         """
         self._room.check_callback(request.callback)
+        with self._room.arrival() as came:
+            return await self._enqueue(request, body, max_body=max_body, came=came)
+
+    async def _enqueue(
+        self,
+        request: QueuedRequest,
+        body: AsyncIterable[bytes],
+        *,
+        max_body: int | None,
+        came: Callable[[int], None],
+    ) -> CallRecord:
         async with self.files.spool() as spool:
             async for chunk in body:
                 self._room.check_size(spool.size + len(chunk), request, max_body=max_body)
+                came(len(chunk))
                 await spool.write(chunk)
             payload = await spool.finish()
             try:

@@ -12,7 +12,7 @@ from wherry import streams
 from wherry.calls.model import QueuedRequest
 from wherry.errors import Busy, TooLarge, WherryError
 from wherry.service.outcome import status_of_error
-from wherry.triggers.http.bodies import read_query
+from wherry.triggers.http.bodies import flowing, read_query
 from wherry.triggers.http.call_documents import (
     CallDocument,
     CallsQuery,
@@ -133,7 +133,7 @@ class Queueing:
         length = content_length(scope)
         if length is not None and length > largest:
             raise too_large(largest)
-        record = await self._calls.enqueue(queued, request.stream(), max_body=most)
+        record = await self._calls.enqueue(queued, flowing(request), max_body=most)
         started = str(int(record.created * 1e9))
         return Response(status_code=202, headers={"X-Call-Id": record.id, "X-Start-Time": started})
 

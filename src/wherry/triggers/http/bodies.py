@@ -13,6 +13,8 @@ from wherry.triggers.http.errors import Refused
 from wherry.units import format_size
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
@@ -20,6 +22,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 READ_WITHIN = 30.0
 """Seconds in which a whole document has to arrive."""
+STALLS_AFTER = 60.0
+"""Seconds without a byte after which a body that is stored is not waited for any more."""
 _DISCARDED = 8 * 1024 * 1024
 """Bytes of a document that is too large that are read all the same, so that its sender gets to
 read the answer instead of a broken connection."""
@@ -58,6 +62,22 @@ async def read_body(request: Request, *, limit: int, within: float = READ_WITHIN
     if len(body) > limit:
         raise _too_large(limit)
     return bytes(body)
+
+
+async def flowing(request: Request, *, within: float = STALLS_AFTER) -> AsyncIterator[bytes]:
+    """Yield the body as it comes. Raises :class:`Refused` (408) when nothing comes for so long."""
+    chunks = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(within):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Refused(
+                408, f"body: nothing of it came for {within:g} s", headers={"Connection": "close"}
+            ) from None
+        yield chunk
 
 
 async def _collected(request: Request, limit: int) -> bytearray:
