@@ -41,7 +41,9 @@ async def seen(
         scopes.append(scope)
 
     client = (peer, 40000) if peer is not None else None
-    await Asgi(Forwarded(app, trusted), client=client)("GET /", headers=headers, kind=kind)
+    server = ("127.0.0.1", 8080) if peer is not None else ("/s", None)
+    ask = Asgi(Forwarded(app, trusted), client=client, server=server)
+    await ask("GET /", headers=headers, kind=kind)
     return scopes[0]
 
 
@@ -65,6 +67,17 @@ async def test_nobody_else_does(peer: str) -> None:
     assert host(scope) == [b"127.0.0.1:8080"]
     nobody = await seen(None, TOLD, trusted=Trusted.parse("10.0.0.1"))
     assert nobody["client"] is None
+
+
+async def test_who_has_left_already_is_no_proxy_at_a_unix_socket() -> None:
+    scopes: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope)
+
+    await Asgi(Forwarded(app, PROXIES), client=None)("GET /", headers=TOLD)
+    assert scopes[0]["client"] is None
+    assert scopes[0]["scheme"] == "http"
 
 
 @pytest.mark.parametrize(

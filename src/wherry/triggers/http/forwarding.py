@@ -62,14 +62,16 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the application."""
-        if scope["type"] in ("http", "websocket") and self._is_trusted(scope.get("client")):
+        if scope["type"] in ("http", "websocket") and self._is_trusted(scope):
             scope = self._seen_through(scope)
         await self._app(scope, receive, send)
 
-    def _is_trusted(self, client: tuple[str, int] | None) -> bool:
-        if client is None:
-            return self._trusted.unix
-        return self._trusted.has(client[0])
+    def _is_trusted(self, scope: Scope) -> bool:
+        client, server = scope.get("client"), scope.get("server")
+        if client is not None:
+            return self._trusted.has(client[0])
+        # Who has left already has no address either, and is no proxy for that.
+        return self._trusted.unix and server is not None and server[1] is None
 
     def _seen_through(self, scope: Scope) -> Scope:
         peer = scope.get("client")
