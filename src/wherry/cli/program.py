@@ -34,6 +34,7 @@ ROOT = Group(
         },
         "The gateway": {
             "serve": "Serve functions over HTTP",
+            "dispatch": "Run a container for each message of a RabbitMQ queue",
             "token": "Make, list and remove tokens of this machine's gateway",
         },
         "Functions of a gateway": {
@@ -43,6 +44,7 @@ ROOT = Group(
             "invoke": "Call a function of a gateway: stdin in, stdout out",
             "logs": "Show what a function wrote to stderr",
             "calls": "List calls and read their results; cancel and retry those that are queued",
+            "schedule": "Run functions, images and programs by time, and see what came of it",
             "scale": "Say how many containers of a function are to be ready",
             "rm": "Remove functions from a gateway",
             "secret": "Keep secrets where a gateway's functions find them",
@@ -54,7 +56,7 @@ ROOT = Group(
             "completion": "Print a completion script for bash, zsh or fish",
         },
     },
-    groups=frozenset({"calls", "image", "namespace", "secret", "token"}),
+    groups=frozenset({"calls", "image", "namespace", "schedule", "secret", "token"}),
     hidden=frozenset({"complete"}),
 )
 

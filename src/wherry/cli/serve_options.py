@@ -56,6 +56,11 @@ CHOICES: dict[str, tuple[Choice, ...]] = {
     "What it serves": (
         _several("stack", "FILE", "OpenFaaS's stack.yaml; read on change"),
     ),
+    "Schedules": (
+        _several("ofelia", "FILE", "ofelia's INI file with jobs; read on change"),
+        Choice("ofelia-labels", "containers of a Docker engine declare jobs by ofelia's labels"),
+        Choice("schedule-local", "jobs may be programs of this machine, as the server's user"),
+    ),
     "Who is let in": (
         Choice("no-auth", "everybody who can reach a loopback address or unix socket"),
         Choice("auth-calls", "calls need a login too, not only those that ask for one"),

@@ -15,6 +15,7 @@ from wherry.client import AsyncClient
 from wherry.functions.reload import FileSource
 from wherry.functions.store import FunctionStore
 from wherry.server.ownership import Ownership
+from wherry.server.schedules import scheduled
 from wherry.service.keeping import Keeping
 from wherry.service.recent import Recent
 from wherry.service.service import FunctionService
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from wherry.engines.base import Engine
     from wherry.functions.model import Deployed, Mode
     from wherry.server.options import ServeOptions
+    from wherry.triggers.cron.service import Schedules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Assembled:
     parts: Parts
     workers: QueueWorkers
     files: FileSource | None
+    schedules: Schedules
 
 
 @asynccontextmanager
@@ -80,12 +83,16 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         metrics.watch(service)
         workers = QueueWorkers(calls, service, concurrency=options.workers, policy=options.retries)
         stack.push_async_callback(workers.aclose, grace=0.0)
+        schedules = await stack.enter_async_context(
+            scheduled(options, engine, service=service, client=client)
+        )
         tokens = TokenStore(options.state)
         parts = Parts(
             service=service,
             functions=functions,
             calls=calls,
             workers=workers,
+            schedules=schedules,
             logs=logs,
             tokens=tokens,
             guard=_guard(options, tokens),
@@ -115,7 +122,11 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         )
         app = gateway(parts, modes=modes, more=[dashboard_at("/ui/"), *dashboard_routes(dashboard)])
         yield Assembled(
-            app=app, parts=parts, workers=workers, files=files if options.files else None
+            app=app,
+            parts=parts,
+            workers=workers,
+            files=files if options.files else None,
+            schedules=schedules,
         )
 
 

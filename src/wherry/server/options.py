@@ -30,6 +30,12 @@ class ServeOptions:
     engine: str = "local"
     files: tuple[Path, ...] = ()
     """Files that declare functions: ours, and OpenFaaS's."""
+    ofelia: tuple[Path, ...] = ()
+    """Files of schedules as ofelia has them."""
+    ofelia_labels: bool = False
+    """Containers declare schedules by their labels."""
+    schedule_local: bool = False
+    """Schedules may run programs of this machine."""
     no_auth: bool = False
     auth_calls: bool = False
     """Every call of a function needs a token."""

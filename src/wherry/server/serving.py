@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from wherry.server.funker import Exposed, exposed, ports_of
 from wherry.server.listening import Listening
 from wherry.server.notify import notify
 from wherry.server.sockets import bind
+from wherry.server.stopping import Stopping
 from wherry.server.tls import Certificate
 from wherry.triggers.http.auth import check_no_auth
 
@@ -22,24 +22,6 @@ if TYPE_CHECKING:
     from wherry.server.options import ServeOptions
 
 Say = Callable[[str], None]
-
-
-class Stopping:
-    """The signals that stop a server: the first lets calls end, the second ends them."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.at_once = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:
-                loop.add_signal_handler(number, self.ask)
-
-    def ask(self) -> None:
-        """Stop, or stop at once when it was asked for before."""
-        if self.asked.is_set():
-            self.at_once.set()
-        self.asked.set()
 
 
 async def serve(
@@ -85,7 +67,7 @@ async def _beside(made: Assembled, certificate: Certificate | None) -> AsyncIter
     """Work on the queue and look after files; what fails there ends the server."""
     async with asyncio.TaskGroup() as group:
         group.create_task(made.workers.run())
-        watching = []
+        watching = [group.create_task(made.schedules.run())]
         if made.files is not None:
             watching.append(group.create_task(made.files.run()))
         if certificate is not None:
@@ -105,6 +87,7 @@ async def _stop(
         group.create_task(made.parts.logs.aclose())  # who follows a log would never go
         group.create_task(listening.stop(grace=grace, at_once=stopping.at_once))
         group.create_task(_stop_queue(made, stopping, grace=grace))
+        group.create_task(made.schedules.stop(grace=grace, at_once=stopping.at_once))
 
 
 async def _stop_queue(made: Assembled, stopping: Stopping, *, grace: float) -> None:

@@ -19,7 +19,7 @@ _ATTACHED = 1024 * 1024
 """Bytes of the end of each stream."""
 
 
-def message(of: Definition, run: Run, document: dict[str, Any]) -> EmailMessage:
+def message(of: Definition, run: Run, *, document: dict[str, Any]) -> EmailMessage:
     """Return a mail with the output attached."""
     made = EmailMessage()
     made["Subject"] = f"[wherry] {run.name}: {run.status}"

@@ -60,7 +60,7 @@ def _tells(of: Definition, run: Run) -> list[tuple[str, Tell]]:
     ):
         found.append(("save_folder", lambda: asyncio.to_thread(save, run, document, folder=folder)))
     if of.smtp_host and (is_error or not of.mail_only_on_error):
-        message = mail.message(of, run, document)
+        message = mail.message(of, run, document=document)
         found.append(("mail", lambda: asyncio.to_thread(mail.send, of, message)))
     if (slack := of.slack_webhook) and (is_error or not of.slack_only_on_error):
         text = posting.slack_message(run)

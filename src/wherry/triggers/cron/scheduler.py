@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from wherry.calls.waking import woken
 from wherry.errors import AlreadyExists, EngineError, NotFound, UsageError, WherryError
 from wherry.triggers.cron.book import Book, Known
 from wherry.triggers.cron.checking import check_allowed, checked
@@ -62,6 +63,8 @@ class Scheduler:
         self._book = Book()
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._noted: dict[str, asyncio.Event] = {}
+        """Id of a run that goes on, to what is set when its end is in the store."""
         self._changed = asyncio.Event()
 
     @classmethod
@@ -98,6 +101,12 @@ class Scheduler:
         """Return how many runs of a schedule go on here."""
         lane = self._lanes.get(name)
         return len(lane.running) if lane else 0
+
+    async def ended(self, id: str, *, within: float) -> None:  # noqa: A002 - as in Run
+        """Wait for the end of a run that goes on here, at most so many seconds."""
+        noted = self._noted.get(id)
+        if noted is not None and within > 0:
+            await woken(noted, within=within)
 
     # ---- orders ----------------------------------------------------------------------------
 
@@ -234,6 +243,7 @@ class Scheduler:
     def _launch(self, known: Known, won: Won) -> None:
         task = asyncio.ensure_future(self._one(known.schedule, won))
         self._tasks.add(task)
+        self._noted[won.run.id] = asyncio.Event()
         task.add_done_callback(self._tasks.discard)
 
     async def _one(self, schedule: Schedule, won: Won) -> None:
@@ -245,6 +255,8 @@ class Scheduler:
                 await self.store.update(run)
         except WherryError as error:
             _LOG.error("a run cannot be noted", extra={"error": str(error)})
+        finally:
+            self._noted.pop(run.id).set()
         if self._report is not None:
             await self._report(schedule, run)
 

@@ -16,6 +16,7 @@ from wherry.triggers.http import (
     metrics,
     namespaces,
     openapi,
+    schedules,
     secrets,
     system,
 )
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from wherry.functions.model import Mode
     from wherry.triggers.http.parts import Parts
 
-_MODULES = (health, system, secrets, namespaces, function_logs, async_calls, metrics, openapi)
+_MODULES = (health, system, secrets, namespaces, function_logs, async_calls, schedules, metrics,
+            openapi)  # fmt: skip
 
 
 def gateway(

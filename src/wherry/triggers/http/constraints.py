@@ -36,7 +36,10 @@ IMAGE: Schema = {
 }
 
 CALL: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"}
-IN_PATH: dict[str, Schema] = {"name": FUNCTION, "namespace": ONE_NAMESPACE, "id": CALL}
+SCHEDULE: Schema = {"type": "string", "pattern": f"^{_DOTTED}$", "examples": ["nightly"]}
+IN_PATH: dict[str, Schema] = {
+    "name": FUNCTION, "namespace": ONE_NAMESPACE, "id": CALL, "schedule": SCHEDULE,
+}  # fmt: skip
 """What may stand in a path."""
 
 FIELDS: dict[str, dict[str, Schema]] = {

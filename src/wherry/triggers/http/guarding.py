@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _GUARDED = ("/system", "/ui", "/metrics", "/openapi.json")
 _OWN = frozenset({"GET", "HEAD", "DELETE"})
 _CALL = re.compile(r"/system/calls/([^/]+)(?:/result)?")
+_SCHEDULED = re.compile(r"/system/schedules(?:/[^/]*)?")
+"""What defines schedules: they may run programs beside functions."""
 
 
 class Calls(Protocol):
@@ -79,6 +81,7 @@ def needed(path: str, method: str) -> str | None:
     """Return the scope that a request needs before its route is asked; None for none."""
     if not any(path == prefix or path.startswith(f"{prefix}/") for prefix in _GUARDED):
         return None
-    if path.startswith("/system/namespace/") and method not in SAFE:
+    is_defining = path.startswith("/system/namespace/") or _SCHEDULED.fullmatch(path)
+    if is_defining and method not in SAFE:
         return ADMIN
     return READ if method in SAFE else DEPLOY

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import Response
 
-from wherry.triggers.http import async_calls, function_logs, health, namespaces, secrets, system
+from wherry.triggers.http import (
+    async_calls,
+    function_logs,
+    health,
+    namespaces,
+    schedules,
+    secrets,
+    system,
+)
 from wherry.triggers.http.constraints import FIELDS, IN_PATH, WHOLE
 from wherry.triggers.http.elsewhere import ELSEWHERE
 from wherry.triggers.http.operations import JSON, TEXT, Operation, Reply, routes_of
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 
     from wherry.triggers.http.parts import Parts
 
-_MODULES = (health, system, secrets, namespaces, function_logs, async_calls)
+_MODULES = (health, system, secrets, namespaces, function_logs, async_calls, schedules)
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"{(\w+)}")
 _TAKEN = {

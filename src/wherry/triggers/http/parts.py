@@ -44,6 +44,8 @@ class Parts:
     """A :class:`wherry.calls.store.CallStore`; None: no records, no queue."""
     workers: Any = None
     """The :class:`wherry.calls.workers.QueueWorkers` that empty the queue."""
+    schedules: Any = None
+    """A :class:`wherry.triggers.cron.service.Schedules`."""
     logs: Any = None
     """A :class:`wherry.calls.logs.FunctionLogs`."""
     tokens: TokenStore | None = None

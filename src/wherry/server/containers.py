@@ -1,0 +1,64 @@
+"""A Docker engine's containers by name, for the triggers that ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
+
+from wherry.triggers.cron.labels import ENABLED, Labelled
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from wherry.engines.base import Engine
+    from wherry.engines.docker.engine import DockerEngine
+    from wherry.triggers.cron.jobs import Events
+
+
+class EngineContainers:
+    """Implements :class:`wherry.triggers.cron.jobs.Containers`."""
+
+    def __init__(self, engine: DockerEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def of(cls, engine: Engine) -> Self | None:
+        """Return those of an engine; None for one that has no containers by name."""
+        import sys
+
+        if "wherry.engines.docker.engine" not in sys.modules:
+            return None
+        from wherry.engines.docker.engine import DockerEngine
+
+        return cls(engine) if isinstance(engine, DockerEngine) else None
+
+    def exec(
+        self,
+        container: str,
+        command: Sequence[str],
+        *,
+        stdin: AsyncIterable[bytes],
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        workdir: str | None = None,
+    ) -> AbstractAsyncContextManager[Events]:
+        """Run a program in a running container; the engine has no way to kill it."""
+        return self._engine.management.exec(
+            container, command, stdin=stdin, env=env, user=user, workdir=workdir
+        )
+
+    @asynccontextmanager
+    async def start(self, container: str) -> AsyncIterator[Events]:
+        """Start a stopped container once more; leaving the block kills it, and keeps it."""
+        from wherry.engines.docker.restarting import restarted
+
+        engine = self._engine
+        async with restarted(engine.client, container, management=engine.management) as running:
+            yield running
+
+    async def look(self) -> list[Labelled]:
+        """Return the running containers that declare jobs."""
+        found = await self._engine.management.list(labels={ENABLED: None})
+        return [Labelled(each.name, each.labels) for each in found]

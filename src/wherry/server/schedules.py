@@ -1,0 +1,51 @@
+"""Schedules as a part of the server: what they run on, and where they are declared."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from wherry.functions.files import is_stack
+from wherry.server.containers import EngineContainers
+from wherry.triggers.cron.clock import WallClock
+from wherry.triggers.cron.jobs import Jobs
+from wherry.triggers.cron.reporting import Reports
+from wherry.triggers.cron.scheduler import Scheduler
+from wherry.triggers.cron.service import Schedules
+from wherry.triggers.cron.sources import ScheduleSources
+from wherry.triggers.cron.store import ScheduleStore
+
+if TYPE_CHECKING:
+    from wherry.client import AsyncClient
+    from wherry.engines.base import Engine
+    from wherry.server.options import ServeOptions
+    from wherry.service.service import FunctionService
+
+
+@asynccontextmanager
+async def scheduled(
+    options: ServeOptions, engine: Engine, *, service: FunctionService, client: AsyncClient
+) -> AsyncIterator[Schedules]:
+    """Open the schedules; leaving the block ends what still runs.
+
+    Raises :class:`wherry.errors.WherryError` for a state that cannot be used.
+    """
+    containers = EngineContainers.of(engine)
+    jobs = Jobs(service=service, client=client, containers=containers, local=options.schedule_local)
+    clock = WallClock()
+    try:
+        async with await ScheduleStore.open(options.state) as store:
+            scheduler = await Scheduler.open(
+                store, jobs, clock=clock, kinds=jobs.kinds, report=Reports()
+            )
+            files = [path for path in options.files if not is_stack(path)]
+            look = containers.look if containers and options.ofelia_labels else None
+            sources = ScheduleSources(scheduler, [*files, *options.ofelia], look=look)
+            await sources.apply()
+            try:
+                yield Schedules(scheduler, sources)
+            finally:
+                await scheduler.aclose()
+    finally:
+        clock.close()
