@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -88,6 +89,27 @@ async def test_a_request_comes_through_with_its_path_below_the_function(tmp_path
 async def test_the_function_itself_is_the_servers_root(path: str, tmp_path: Path) -> None:
     async with gateway(show, tmp_path) as it:
         assert (await it.ask(f"GET {path}")).json["target"] == "/"
+
+
+async def test_a_server_that_starts_with_its_first_request_counts_as_one_that_is_there(
+    tmp_path: Path,
+) -> None:
+    async with gateway(show, tmp_path) as it:
+        web = it.service.find("web")
+        assert (it.service.ready(web), it.service.available(web)) == (0, 1)
+        assert it.service.available(dataclasses.replace(web, replicas=0)) == 0
+        await it.ask("GET /function/web")
+        assert (it.service.ready(web), it.service.available(web)) == (1, 1)
+
+
+async def test_one_that_may_not_go_to_zero_is_there_when_it_runs(tmp_path: Path) -> None:
+    async with gateway(show, tmp_path, scale_to_zero=False) as it:
+        web = it.service.find("web")
+        assert it.service.available(web) == 0
+        it.service.wake()
+        async with asyncio.timeout(10):
+            while not it.service.available(web):
+                await asyncio.sleep(0.001)
 
 
 async def test_where_a_request_comes_from_is_told(tmp_path: Path) -> None:
