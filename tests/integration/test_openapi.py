@@ -17,10 +17,11 @@ from wherry.triggers.http.tokens import TokenStore
 
 CONFIG = """
 # Whether these are accepted depends on what else there is: secrets, stages of a pipe, labels
-# with a meaning, namespaces, how far a function may be scaled, the name in the path.
+# with a meaning, namespaces, how far a function may be scaled, the name in the path, and for a
+# schedule its kind and the fields of a calendar.
 [[operations]]
 include-operation-id = ["deployFunction", "updateFunction", "scaleFunction", "listFunctions",
-                        "updateNamespace"]
+                        "updateNamespace", "putSchedule"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409"]
 
 # Whoever follows a log waits for ever.

@@ -385,5 +385,5 @@ async def test_what_the_document_says_of_scopes_is_what_the_guard_asks_for(
     closed: System,
 ) -> None:
     for operation in described(closed.parts):
-        path = operation.path.format(name="x", namespace="x", id="x")
+        path = operation.path.format(name="x", namespace="x", id="x", schedule="x")
         assert needed(path, operation.method) == operation.needs, operation.name

@@ -21,13 +21,13 @@ def parser() -> Parser:
     """Return the options and operands."""
     made = Parser(
         "schedule add",
-        summary="Add a schedule, or change the one of its name",
+        summary="Add a schedule, or change one",
         text="WHEN is five fields (minute, hour, day of the month, month, day of the week), six "
         "with the second first, @daily and the like, '@every 1h30m' or @reboot. Words after -- "
         "are the program's.",
         examples=(
-            "wherry schedule add nightly '30 2 * * *' --timezone Europe/Paris --function report",
-            "wherry schedule add clean @daily --image busybox -v /srv/tmp:/tmp:rw -- rm -r /tmp/x",
+            "wherry schedule add nightly '30 2 * * *' --function report",
+            "wherry schedule add clean @daily --image busybox -v /srv:/srv:rw -- rm /srv/x",
             "wherry schedule add rotate @weekly --container web -- nginx -s reopen",
         ),
         operands=(
