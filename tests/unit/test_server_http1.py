@@ -264,6 +264,21 @@ async def test_headers_that_come_drop_by_drop_are_a_408_too() -> None:
         assert (await answer)[0] == 408
 
 
+async def test_one_connection_too_many_is_told_so() -> None:
+    async with wire(ok) as client:
+        client.host.most = 1
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: Connection(client.host), ours)
+        with theirs:
+            assert (await loop.sock_recv(theirs, 65536)).startswith(b"HTTP/1.1 503 ")
+            assert await loop.sock_recv(theirs, 1) == b""
+        await client.ask("GET / HTTP/1.1", "Host: x")
+        assert (await client.answer())[2] == b"ok"
+
+
 async def test_a_connection_that_says_nothing_is_closed() -> None:
     async with wire(ok, patience=Patience(headers=0.02)) as client:
         assert await client.rest() == b""

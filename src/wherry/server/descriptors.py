@@ -18,3 +18,9 @@ def allow_many() -> int:
         return soft
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     return most
+
+
+def for_connections() -> int:
+    """Return how many of them clients may hold; the other half is for what they ask for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (_PLENTY if soft == resource.RLIM_INFINITY else soft) // 2

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wherry.server import descriptors
 from wherry.server.http1.connection import Connection
 from wherry.server.http1.departures import Departures
 from wherry.server.http1.host import Host, Patience
@@ -36,7 +37,12 @@ class Listening:
         self._listeners = list(listeners)
         self._tls = tls
         self._servers: list[asyncio.Server] = []
-        self.host = Host(app=app, departures=Departures(), patience=patience or Patience())
+        self.host = Host(
+            app=app,
+            departures=Departures(),
+            patience=patience or Patience(),
+            most=descriptors.for_connections(),
+        )
 
     @property
     def addresses(self) -> list[str]:

@@ -76,7 +76,12 @@ class Connection(asyncio.Protocol):
         opened = transport.get_extra_info("socket")
         self._fd = opened.fileno()
         self._peers = peers_of(transport, secure=self._secure)
+        is_one_too_many = len(self.host.connections) >= self.host.most
         self.host.connections.add(self)
+        if is_one_too_many:
+            self.write(refusal(503, "too many connections"))
+            self.close()
+            return
         self._arm(self.host.patience.headers, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:

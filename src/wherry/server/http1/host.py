@@ -37,6 +37,8 @@ class Host:
     app: ASGIApp
     departures: Departures
     patience: Patience = field(default_factory=Patience)
+    most: int = 32768
+    """Connections at one time. Who comes then is told so, which costs less than not to accept."""
     connections: set[Connection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     stopping: bool = False
