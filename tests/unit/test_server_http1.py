@@ -207,6 +207,14 @@ async def test_chunks_that_cannot_be_read_end_the_call_with_a_400_while_nothing_
             await left.wait()
 
 
+async def test_chunks_that_cannot_be_read_are_no_second_answer_to_their_request() -> None:
+    async with wire(ok) as client:
+        await client.ask("POST / HTTP/1.1", "Host: x", "Transfer-Encoding: chunked")
+        assert (await client.answer())[0] == 200
+        await client.send(b"zz\r\n")
+        assert await client.rest() == b""
+
+
 async def test_requests_without_end_on_one_connection_are_not_all_kept() -> None:
     most = 0
 

@@ -319,7 +319,8 @@ class Connection(asyncio.Protocol):
         if len(exchanges) > 1 or any(exchange.started for exchange in exchanges):
             self._transport.abort()  # nothing can be said in the middle of an answer
             return
-        self.write(refusal(status, why))
+        if self._reading is None or not self._reading.complete:  # else it has its answer
+            self.write(refusal(status, why))
         self._linger()
 
     def _linger(self) -> None:
