@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.queueing import body, deployed_function, queueing
@@ -15,6 +16,9 @@ from wherry.calls.retrying import Backoff, retry_after
 from wherry.errors import EngineError, EngineUnavailable, NotFound
 from wherry.models import Exit
 from wherry.service.call import Call
+
+if TYPE_CHECKING:
+    from wherry.testing import Call as ProgramCall
 
 
 def ended(number: int) -> Call:
@@ -45,6 +49,27 @@ async def test_a_call_is_on_record_as_soon_as_it_is_asked_for(tmp_path: Path) ->
         assert done.number > 0
         with pytest.raises(NotFound, match="result"):
             await on.store.result("mine")
+
+
+async def test_a_caller_cannot_hide_behind_the_id_of_a_queued_call(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def waits(call: ProgramCall) -> None:
+        await gate.wait()
+
+    async with queueing(tmp_path, programs={"waits": waits}) as on:
+        on.declared.add("slow", "waits")
+        queued = await on.put("slow", id="same")
+        await on.until("same", "running")
+        upper = on.declared.get("upper")
+        async with on.service.call(upper, body(b"hi"), trigger="http", id="same") as live:
+            async for _ in live:
+                pass
+        gate.set()
+        await on.until(queued.id)
+        assert {(call.name, call.trigger) for call in await on.store.list()} == {
+            ("slow", "async"), ("upper", "http"),
+        }  # fmt: skip
 
 
 async def test_what_failed_is_on_record_with_its_reason(tmp_path: Path) -> None:

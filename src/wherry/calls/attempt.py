@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from wherry.calls import queue, verdict
 from wherry.calls.performing import Performer, Run
 from wherry.calls.queue import Claimed, Ending
+from wherry.calls.recorder import OF_THE_QUEUE
 from wherry.calls.store import Stored
 from wherry.calls.verdict import GiveBack, Verdict
 from wherry.errors import EngineError, TooLarge, Unsupported, WherryError
@@ -92,8 +93,7 @@ class Attempt:
         return found or self._judge(run, EngineError("the call was cancelled by itself"))
 
     async def _run(self, run: Run, spool: Spool) -> Verdict:
-        queued = self._store.recorder.queued
-        queued.add(self.claimed.request.id)
+        OF_THE_QUEUE.set(True)  # in the context of this task alone
         try:
             await self._perform(run, spool)
         except WherryError as error:
@@ -101,8 +101,6 @@ class Attempt:
         except Exception as error:  # noqa: BLE001 - one call that fails oddly stops no others
             _LOG.error("a call of the queue failed oddly", exc_info=error)
             return self._judge(run, EngineError(f"{type(error).__name__}: {error}"))
-        finally:
-            queued.discard(self.claimed.request.id)
         return self._judge(run, None)
 
     def _judge(self, run: Run, error: WherryError | None) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from wherry.calls import rows
@@ -22,6 +23,10 @@ _MOST = 20_000
 _LATER = 0.2
 """Seconds that a record may wait for company."""
 
+OF_THE_QUEUE: ContextVar[bool] = ContextVar("wherry_of_the_queue", default=False)
+"""Whether a call is made on behalf of one of the queue, by whatever trigger. Its id would not
+tell: callers choose ids, and could hide their calls behind that of a queued one."""
+
 
 class Recorder:
     """An :class:`wherry.service.call.Observer` that never makes a call wait.
@@ -30,8 +35,6 @@ class Recorder:
     """
 
     def __init__(self, database: Database) -> None:
-        self.queued: set[str] = set()
-        """Ids of calls of the queue that run here."""
         self._database = database
         self._running: dict[int, Call] = {}
         self._waiting: dict[int, CallRecord] = {}
@@ -44,7 +47,7 @@ class Recorder:
 
     def began(self, call: Call) -> None:
         """Know of the call as long as it runs."""
-        if call.trigger != "async" and call.id not in self.queued:
+        if call.trigger != "async" and not OF_THE_QUEUE.get():
             self._running[id(call)] = call
 
     def started(self, call: Call) -> None:
