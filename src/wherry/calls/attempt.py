@@ -93,7 +93,7 @@ class Attempt:
         return found or self._judge(run, EngineError("the call was cancelled by itself"))
 
     async def _run(self, run: Run, spool: Spool) -> Verdict:
-        OF_THE_QUEUE.set(True)  # in the context of this task alone
+        OF_THE_QUEUE.set(self.claimed.request.id)  # in the context of this task alone
         try:
             await self._perform(run, spool)
         except WherryError as error:

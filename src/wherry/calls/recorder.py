@@ -23,9 +23,9 @@ _MOST = 20_000
 _LATER = 0.2
 """Seconds that a record may wait for company."""
 
-OF_THE_QUEUE: ContextVar[bool] = ContextVar("wherry_of_the_queue", default=False)
-"""Whether a call is made on behalf of one of the queue, by whatever trigger. Its id would not
-tell: callers choose ids, and could hide their calls behind that of a queued one."""
+OF_THE_QUEUE: ContextVar[str] = ContextVar("wherry_of_the_queue", default="")
+"""The id of the call of the queue that this task runs, by whatever trigger. The id alone would
+not tell: callers choose ids, and could hide their calls behind that of a queued one."""
 
 
 class Recorder:
@@ -47,7 +47,7 @@ class Recorder:
 
     def began(self, call: Call) -> None:
         """Know of the call as long as it runs."""
-        if call.trigger != "async" and not OF_THE_QUEUE.get():
+        if call.trigger != "async" and call.id != OF_THE_QUEUE.get():
             self._running[id(call)] = call
 
     def started(self, call: Call) -> None:
