@@ -1,10 +1,12 @@
 """Private networks with the real slirp4netns, on a host of the test's own: never a real network."""
 
+import asyncio
 import json
 import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +137,8 @@ def test_a_plain_user_is_told_why_it_cannot_where_the_tun_device_is_roots() -> N
 @pytest.fixture
 def elsewhere() -> Iterator[int]:
     """A process in a network namespace of its own."""
-    command = [require("unshare"), "--net", "--user", "--", "sh", "-c", "echo up; exec sleep 60"]
+    command = [require("unshare"), "--net", "--user", "-r", "--", "sh", "-c"]
+    command += ["ip link set lo up && echo up && exec sleep 60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
@@ -175,3 +178,33 @@ async def test_a_helper_that_is_not_installed_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unsupported, match="needs slirp4netns; install it"):
         await private_network.attach(elsewhere)
+
+
+async def test_a_sandbox_whose_loopback_is_not_there_yet_is_waited_for() -> None:
+    require("unshare")
+    require("ip")
+    script = "read line; ip link set lo up; read line"
+    with subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", script], stdin=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        try:
+            until_alone(process.pid)
+            waiting = asyncio.ensure_future(private_network.loopback_of(process.pid))
+            await asyncio.sleep(0.02)
+            assert not waiting.done()
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            await waiting
+        finally:
+            process.kill()
+    with pytest.raises(EngineError, match="ended while it was set up"):
+        await private_network.loopback_of(process.pid)
+
+
+def until_alone(pid: int) -> None:
+    ours = Path("/proc/self/ns/net").readlink()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/ns/net").readlink() == ours:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

@@ -136,6 +136,7 @@ async def attach(pid: int) -> PrivateNetwork:
     reason = available()
     if reason is not None:
         raise Unsupported(reason)
+    await loopback_of(pid)
     with namespace_of(pid) as namespace, ExitStack() as ends:
         ready, is_ready = pipes.pipe()
         ends.callback(os.close, ready)
@@ -151,6 +152,25 @@ async def attach(pid: int) -> PrivateNetwork:
             await network.aclose()
             raise
         return network
+
+
+async def loopback_of(pid: int) -> None:
+    """Wait until the loopback of a process's network namespace has its address.
+
+    bubblewrap sets it up just after it has told the pid. slirp4netns would too, and bubblewrap
+    fails when the address is there already. The kernel sends nobody outside a word of it, so
+    this looks again each millisecond; most often once. Raises :class:`EngineError` when the
+    process ends before.
+    """
+    routes = Path(f"/proc/{pid}/net/fib_trie")
+    try:
+        async with asyncio.timeout(_READY):
+            while b" 127.0.0.1\n" not in routes.read_bytes():  # noqa: ASYNC110, ASYNC240
+                await asyncio.sleep(0.001)
+    except TimeoutError:
+        raise EngineError(f"the sandbox had no loopback within {_READY:g} s") from None
+    except OSError as error:
+        raise EngineError(f"the sandbox ended while it was set up: {error}") from None
 
 
 async def _start(namespace: Namespace, *, is_ready: int, until: int, end: int) -> PrivateNetwork:
