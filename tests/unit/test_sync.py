@@ -41,7 +41,8 @@ def test_the_synchronous_client_has_the_names_of_the_asynchronous_one() -> None:
     def names(kind: type) -> set[str]:
         return {name for name in vars(kind) if not name.startswith("_")} - {"close", "aclose"}
 
-    for_the_server = {"call", "define_ready", "forget", "pool_stats", "session", "usage"}
+    for_the_server = {"call", "can_keep_ready", "define_ready", "forget", "pool_stats"}
+    for_the_server |= {"session", "usage"}
     for_web_apps = {"asynchronous", "portal"}
     shared = names(wherry.AsyncClient) - for_the_server
     assert names(Client) - for_web_apps == shared
