@@ -36,6 +36,7 @@ need ip iproute2
 need ps procps
 need curl curl
 need chromium chromium
+need rabbitmqctl rabbitmq-server
 dpkg -s busybox-static >/dev/null 2>&1 || missing="$missing busybox-static"
 
 [ -z "$missing" ] || "$(dirname "$0")/apt-install.sh" $missing

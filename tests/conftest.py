@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 from tests.support.dockerd import dockerd, dockerd_tls  # noqa: F401 - fixtures of the session
 from tests.support.environment import unwanted
+from tests.support.rabbitmq import rabbit  # noqa: F401 - a fixture of the session
 from tests.support.require import require_root
 
 # No database: runs of several users share the checkout. No deadline: the machine may be busy.

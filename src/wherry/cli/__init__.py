@@ -25,3 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         ending.leave(code)
     return code
+
+
+def docker_dispatch() -> int:
+    """Run ``wherry dispatch`` under the name that producers' operators know."""
+    import sys
+
+    sys.argv[1:1] = ["dispatch"]
+    return main()

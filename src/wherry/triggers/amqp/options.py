@@ -1,0 +1,56 @@
+"""How a queue is dispatched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from wherry.triggers.amqp.policy import Policy
+
+QUEUE = "docker-dispatch"
+QueueType = Literal["classic", "quorum"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchOptions:
+    """Everything about one dispatcher but its engine."""
+
+    url: str = field(repr=False)
+    """``amqp://user:password@host:port/vhost?options``, or ``amqps://``."""
+    queue: str = QUEUE
+    state: Path
+    """Directory of the record."""
+    concurrency: int = 4
+    """Messages at one time: the prefetch as well."""
+    passive: bool = False
+    """The queue has to be there; it is not declared."""
+    queue_type: QueueType = "classic"
+    delays: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0)
+    """Seconds before each try after the first."""
+    most_deliveries: int = 20
+    """A message that came so often without any outcome, as one that kills us, is a dead letter."""
+    ack_timeout: float = 1800.0
+    """Seconds after which the broker takes an unacknowledged message for lost."""
+    grace: float = 30.0
+    """Seconds that what runs has when the dispatcher stops."""
+    max_message: int = 16 * 1024 * 1024
+    """Bytes of a message."""
+    policy: Policy = field(default_factory=Policy)
+    longest_pause: float = 30.0
+    """Seconds between two tries to reach the broker."""
+
+    @property
+    def attempts(self) -> int:
+        """How often a message is tried at most."""
+        return len(self.delays) + 1
+
+    @property
+    def dead(self) -> str:
+        """Name of the dead-letter queue."""
+        return f"{self.queue}.dead"
+
+    def retry(self, attempt: int) -> tuple[str, float]:
+        """Return the queue of messages that wait after a try, and for how many seconds."""
+        delay = self.delays[min(attempt, len(self.delays)) - 1]
+        return f"{self.queue}.retry.{round(delay * 1000)}", delay

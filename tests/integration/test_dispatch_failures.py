@@ -1,0 +1,184 @@
+"""What dispatch does when something goes wrong: crashes, lost connections, long jobs, stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.dispatching import (
+    Gate,
+    Producer,
+    crash,
+    dispatching,
+    producing,
+    run,
+)
+
+from wherry.testing import MemoryEngine
+
+if TYPE_CHECKING:
+    from tests.support.rabbitmq import Rabbit
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> str:
+    return f"q-{abs(hash(request.node.name)) % 10**12}"
+
+
+@pytest.fixture
+async def producer(rabbit: Rabbit, queue: str) -> AsyncIterator[Producer]:
+    async with producing(rabbit, queue) as made:
+        yield made
+
+
+async def test_a_crash_loses_no_message(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    gate = Gate()
+    engine = MemoryEngine({"gate": gate})
+    async with dispatching(rabbit, queue, state=tmp_path, engine=engine) as running:
+        await producer.send(run(image="gate"))
+        await gate.until(1)
+        await crash(running)
+    gate.open.set()
+    async with dispatching(rabbit, queue, state=tmp_path, engine=MemoryEngine({"gate": gate})):
+        assert (await producer.result())["stdout"] == "done"
+    assert (gate.started, await producer.left()) == (2, 0)
+
+
+async def test_a_message_that_comes_twice_is_answered_from_the_record(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    gate = Gate()
+    engine = MemoryEngine({"gate": gate})
+    async with dispatching(rabbit, queue, state=tmp_path, engine=engine):
+        await producer.send(run(image="gate"), message_id="once")
+        await producer.send(run(image="gate"), message_id="once")  # while it runs
+        await gate.until(1)
+        gate.open.set()
+        first, second = await producer.result(), await producer.result()
+        assert sorted([first["duplicate"], second["duplicate"]]) == [False, True]
+    async with dispatching(rabbit, queue, state=tmp_path, engine=MemoryEngine()):  # and later
+        third = await producer.ask(run(image="gate"), message_id="once")
+        assert (third["duplicate"], third["stdout"]) == (True, "done")
+    assert gate.started == 1
+
+
+async def test_a_lost_connection_is_made_anew_and_what_runs_goes_on(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    gate = Gate()
+    engine = MemoryEngine({"gate": gate})
+    async with dispatching(rabbit, queue, state=tmp_path, engine=engine) as running:
+        await producer.send(run(image="gate"))
+        await producer.send(run(image="gate"), message_id="with an id")
+        await gate.until(2)
+        session = running.dispatcher._session
+        assert session is not None
+        running.line.cut()
+        await session.lost.wait()
+        await running.dispatcher.connected.wait()
+        assert (await producer.ask(run("echo", "new")))["stdout"] == "new\n"
+        gate.open.set()
+        assert [(await producer.result())["stdout"] for _ in range(2)] == ["done", "done"]
+    assert gate.started == 2  # the same containers, although the messages came twice
+    assert await producer.left() == await producer.left(".replies") == 0
+
+
+async def test_a_program_may_run_longer_than_the_brokers_patience(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(
+        rabbit.control, "eval", "application:set_env(rabbit, consumer_timeout, 1500)."
+    )
+    gate = Gate()
+    engine = MemoryEngine({"gate": gate})
+    try:
+        async with dispatching(
+            rabbit, queue, state=tmp_path, engine=engine, ack_timeout=1.0
+        ) as running:
+            await producer.send(run(image="gate"))
+            await gate.until(1)
+            session = running.dispatcher._session
+            await asyncio.sleep(3)  # the broker looks every 0.3 s
+            assert running.dispatcher._session is session
+            assert session is not None
+            assert not session.is_lost
+            gate.open.set()
+            assert (await producer.result())["stdout"] == "done"
+        assert (gate.started, await producer.left()) == (1, 0)
+    finally:
+        await asyncio.to_thread(
+            rabbit.control, "eval", "application:set_env(rabbit, consumer_timeout, 1800000)."
+        )
+
+
+async def test_what_is_held_for_its_length_survives_a_crash(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    from wherry.triggers.amqp.record import Held, Record
+
+    crashed = await Record.open(tmp_path)
+    properties = {"message_id": None, "correlation_id": "c", "reply_to": f"{queue}.replies",
+                  "content_type": None, "attempts": 0}  # fmt: skip
+    body = json.dumps(run("echo", "held")).encode()
+    await crashed.hold(Held(key="k", queue=queue, body=body, properties=properties))
+    await crashed.aclose()  # without a release
+    async with dispatching(rabbit, queue, state=tmp_path):
+        result = await producer.result()
+        assert (result["stdout"], result["attempt"]) == ("held\n", 2)
+    record = await Record.open(tmp_path)
+    assert await record.orphans(queue) == []
+    await record.aclose()
+
+
+async def test_a_stop_lets_what_runs_end_and_leaves_the_rest_on_the_queue(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    gate = Gate()
+    engine = MemoryEngine({"gate": gate})
+    async with dispatching(rabbit, queue, state=tmp_path, engine=engine, concurrency=1) as running:
+        for _ in range(3):
+            await producer.send(run(image="gate"))
+        await gate.until(1)
+        running.stop.set()
+        while not running.dispatcher._stopping:
+            await asyncio.sleep(0.001)
+        gate.open.set()
+    assert gate.started == 1
+    assert (await producer.left(), await producer.left(".replies")) == (2, 1)
+
+
+async def test_the_end_of_the_grace_hands_back_what_runs(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    gate = Gate()
+    engine = MemoryEngine({"gate": gate})
+    async with dispatching(rabbit, queue, state=tmp_path, engine=engine, grace=600) as running:
+        await producer.send(run(image="gate"))
+        await gate.until(1)
+        running.stop.set()
+        running.at_once.set()
+    assert (await producer.left(), gate.running) == (1, 0)
+
+
+async def test_a_message_that_never_comes_to_an_outcome_is_a_dead_letter_in_the_end(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    gate = Gate()
+    await producer.channel.declare_queue(queue, durable=True)
+    await producer.send(run(image="gate"), message_id="killer")
+    for number in range(1, 5):  # as a message does that kills its dispatcher
+        async with dispatching(
+            rabbit, queue, state=tmp_path, engine=MemoryEngine({"gate": gate}), most_deliveries=2
+        ) as running:
+            if number < 4:
+                await gate.until(number)
+                await crash(running)
+            else:
+                assert "without an outcome" in (await producer.result())["error"]
+    assert (gate.started, await producer.left(), await producer.left(".dead")) == (3, 0, 1)
