@@ -14,7 +14,7 @@ from tests.support.scheduling import START, Scheduling, SimulatedClock, scheduli
 from wherry.errors import AlreadyExists, NotFound, Unsupported, UsageError
 from wherry.models import Exit
 from wherry.triggers.cron.clock import WallClock
-from wherry.triggers.cron.model import Definition
+from wherry.triggers.cron.model import Definition, Run, Schedule
 from wherry.triggers.cron.rows import Retention
 from wherry.triggers.cron.syntax import parse_when
 
@@ -225,6 +225,26 @@ async def test_a_run_of_another_scheduler_counts_for_the_overlap(tmp_path: Path)
             assert other.did.runs == []
             assert [run.error for run in other.told] == ["another scheduler still runs this"]
         one.did.gate.set()
+
+
+async def test_who_cannot_be_told_does_not_keep_a_scheduler_from_ending(
+    on: Scheduling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wherry.triggers.cron.scheduler._TELLING", 0.01)
+    on.did.gate = asyncio.Event()
+
+    async def report(schedule: Schedule, run: Run) -> None:
+        await asyncio.Event().wait()
+
+    on.scheduler._report = report
+    await on.add("slow", "@yearly")
+    await on.scheduler.run_now("slow")
+    while not on.did.runs:
+        await asyncio.sleep(0)
+    await on.scheduler.aclose()
+    await on.scheduler.pause("slow", paused=True)  # written after the end of the run
+    assert [(run.status, run.error) for run in await on.runs("slow")] == [
+        ("failed", "it was stopped")]  # fmt: skip
 
 
 async def test_only_so_much_of_the_past_is_kept(tmp_path: Path) -> None:

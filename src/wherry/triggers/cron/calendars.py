@@ -6,14 +6,13 @@ holds for five fixed fields alone, not for six, and not for ``*/10 2 * * *``.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from cronsim import CronSim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from zoneinfo import ZoneInfo
 
 _STEP = 7 * 86400
 """Seconds: no zone sets its clocks twice within that."""
@@ -28,7 +27,7 @@ class Calendar:
     one that comes twice ticks the first time only.
     """
 
-    def __init__(self, expression: str, zone: ZoneInfo) -> None:
+    def __init__(self, expression: str, zone: tzinfo) -> None:
         """``expression`` has the second first, and is known to be right."""
         self.expression = expression
         self.zone = zone

@@ -13,7 +13,8 @@ from wherry.triggers.cron.telling import NotTold
 if TYPE_CHECKING:
     from wherry.triggers.cron.model import Definition, Run
 
-_WITHIN = 30.0
+_WITHIN = 10.0
+"""Seconds for each answer: a server that stops has to wait for it."""
 _TLS_PORT = 465
 _ATTACHED = 1024 * 1024
 """Bytes of the end of each stream."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from wherry.triggers.cron.store import ScheduleStore
 
 _LOG = logging.getLogger(__name__)
+_TELLING = 3.0
+"""Seconds that are left to tell others of runs that were ended."""
 _AGAIN = 1.0
 """Seconds until a store that failed is asked again."""
 
@@ -185,9 +187,10 @@ class Scheduler:
         """Let runs end within ``grace`` seconds, then end them. Idempotent."""
         if self._tasks and grace > 0:
             await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
-        await self.settled()
+        while self._tasks:  # once more for those who cannot tell others of their end
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_TELLING)
 
     async def _fire(self, now: float) -> None:
         due = [(known, plan(known.schedule, known.entry, now=now)) for known in self._book.due(now)]
@@ -274,7 +277,7 @@ class Scheduler:
                 return replace(run, status="skipped", error=why, ended=self._clock.now())
             lane.enter(run, task)
             run = replace(run, status="running", started=self._clock.now())
-            await self.store.update(run)
+            self.store.update_soon(run)
             return await perform(schedule, run, do=self._do, clock=self._clock)
         except asyncio.CancelledError:
             why = "a later run took its place" if run.id in lane.replaced else "it was stopped"

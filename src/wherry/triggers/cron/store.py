@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wherry.triggers.cron.model import Cause, Definition, Entry, Run
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,11 @@ class ScheduleStore:
         """Note what is known of a run now; with its end also its output."""
         await self._database.write(partial(rows.update, run=run, keep=self._keep))
 
+    def update_soon(self, run: Run) -> None:
+        """Begin an :meth:`update` that nobody waits for; what is noted later comes after it."""
+        done = self._database.write_soon(partial(rows.update, run=run, keep=self._keep))
+        done.add_done_callback(_log)
+
     async def runs(self, wanted: RunFilter | None = None) -> list[Run]:
         """Return runs without their output, the latest first."""
         asked = wanted or RunFilter()
@@ -138,6 +146,11 @@ class ScheduleStore:
         if found is None:
             raise NotFound(f"schedule {name!r} has no run {id!r}")
         return found
+
+
+def _log(done: asyncio.Future[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _LOG.error("a run cannot be noted", extra={"error": str(error)})
 
 
 def _none(name: str) -> NotFound:

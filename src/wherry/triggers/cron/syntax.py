@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -104,13 +104,13 @@ def _ticks(when: When, moment: float) -> Iterator[float]:
         moment = tick
 
 
-def _zone_of(text: str, *, timezone: str | None) -> tuple[str, ZoneInfo]:
+def _zone_of(text: str, *, timezone: str | None) -> tuple[str, tzinfo]:
     match = _ZONE.fullmatch(text)
     if match and timezone and match[1] != timezone:
         raise UsageError(f"timezone: {timezone!r} is not {match[1]!r}, which {FIELD} names")
     name = match[1] if match else timezone or "UTC"
-    try:
-        zone = ZoneInfo(name)
+    try:  # UTC needs no file of zones, which small images do not have
+        zone = UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(
             f"timezone: there is no {name!r}; write an IANA name such as Europe/Paris"
