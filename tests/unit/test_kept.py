@@ -103,6 +103,18 @@ async def test_a_request_that_comes_while_the_container_stops_has_the_next_one(
             assert await ask(kept, web) == b"hello"
 
 
+async def test_a_request_that_comes_at_the_very_end_of_a_container_has_the_next_one(
+    tmp_path: Path,
+) -> None:
+    engine, web = MemoryEngine({"web": server(echo)}), deployed()
+    async with keeping(engine, tmp_path, idle=0.001) as kept:
+        assert await ask(kept, web) == b"hello"
+        one = kept._kept[web.qualified]
+        while one._keeping is not None and not one._keeping.done():
+            await asyncio.sleep(0)
+        assert await ask(kept, web) == b"hello"  # before anybody was told of that end
+
+
 async def test_a_container_in_use_does_not_end(tmp_path: Path) -> None:
     engine, web = MemoryEngine({"web": server(echo)}), deployed()
     async with keeping(engine, tmp_path, idle=0.001) as kept:

@@ -160,6 +160,8 @@ class Kept:
 
     def _kept(self, keeping: asyncio.Task[None]) -> None:
         """Leave nobody waiting, whatever has ended the keeping."""
+        if keeping is not self._keeping:
+            return  # somebody came before this was heard of, and waits for the next one
         name = self.deployed.name
         self._refuse(self._failure or StartError(f"function {name!r} was stopped"))
         if not keeping.cancelled() and (error := keeping.exception()) is not None:
