@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from tests.support.functions import deployed
+from tests.support.functions import Registry, deployed
 
 from wherry.errors import ImageNotFound
 from wherry.models import Ready
 from wherry.service import readiness
 from wherry.service.readiness import Readiness
+from wherry.service.service import FunctionService
 
 if TYPE_CHECKING:
     import pytest
@@ -124,6 +126,18 @@ async def test_what_was_asked_for_is_kept_unless_it_may_go_to_zero() -> None:
             assert it.wanted(each) == 3
         await asyncio.sleep(0.02)
         assert (it.wanted(kept), it.wanted(given_up)) == (3, 0)
+
+
+async def test_no_more_are_available_than_were_asked_for() -> None:
+    f = deployed("f")
+    pools: Any = Pools()
+    pools.pool_stats = {f.qualified: SimpleNamespace(ready=5)}  # as a rush has taught the pool
+    pools.can_keep_ready = True
+    registry = Registry(f)
+    service = FunctionService(pools, registry)
+    registry.deploy(f)
+    assert (service.replicas(f), service.available(f)) == (1, 1)
+    await service.aclose()
 
 
 async def test_scaling_is_seen_at_once_and_none_means_none() -> None:

@@ -179,12 +179,14 @@ class FunctionService:
     def available(self, deployed: Deployed) -> int:
         """Return how many containers a function has: ready, and running.
 
-        One that has none by its nature counts as what was asked for, so that clients that wait
-        for it after its deploy, as OpenFaaS's do, see that it can be called.
+        Those that its calls have taught it to keep besides, for the next rush, do not count: no
+        client expects more than :meth:`replicas`. One that has none by its nature counts as what
+        was asked for, so that clients that wait for it after its deploy, as OpenFaaS's do, see
+        that it can be called.
         """
         there = self.ready(deployed)
         if not is_server(deployed):
-            there += self.running(deployed)
+            there = min(there, self._readiness.wanted(deployed)) + self.running(deployed)
         return there or self._from_none(deployed)
 
     def _from_none(self, deployed: Deployed) -> int:
