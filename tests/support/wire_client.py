@@ -11,8 +11,23 @@ from typing import Any
 from wherry.server.http1.connection import Connection
 from wherry.server.http1.departures import Departures
 from wherry.server.http1.host import Host, Patience
+from wherry.triggers.http.duplex import Duplex
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
+OK = [(b"content-length", b"2")]
+
+
+async def ok(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": OK})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    async with Duplex(scope, receive=receive, send=send) as exchange:
+        await exchange.start(200, [(b"x-path", scope["raw_path"])])
+        async for chunk in exchange.body:
+            await exchange.write(chunk)
+        await exchange.end()
 
 
 class Wire:
