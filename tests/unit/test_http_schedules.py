@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from tests.support.asgi import Asgi
 from tests.support.functions import Registry
 from tests.support.scheduling import Scheduling, scheduling
@@ -18,6 +19,7 @@ from wherry.triggers.cron.sources import ScheduleSources
 from wherry.triggers.http.app import gateway
 from wherry.triggers.http.guarding import needed
 from wherry.triggers.http.parts import Parts
+from wherry.triggers.http.schedule_metrics import ScheduleMetrics
 
 if TYPE_CHECKING:
     from wherry.triggers.cron.outputs import Write
@@ -123,3 +125,22 @@ def test_who_defines_schedules_is_an_admin_and_who_starts_them_may_deploy() -> N
     assert needed("/system/schedules/x", "DELETE") == "admin"
     assert needed("/system/schedules/x/run", "POST") == "deploy"
     assert needed("/system/schedules/x/runs/1/stdout", "GET") == "read"
+
+
+async def test_runs_are_counted_by_how_they_ended_until_their_schedule_is_gone(
+    on: Scheduling,
+) -> None:
+    metrics, registry = ScheduleMetrics(), CollectorRegistry()
+    registry.register(metrics)
+    metrics.known = on.scheduler.known
+    on.did.exits = [Exit(1)]
+    await on.add("hourly", "0 * * * *")
+    await on.pass_time(3 * 3600)
+    for run in on.told:
+        metrics.note(run)
+    text = generate_latest(registry).decode()
+    assert 'wherry_schedule_runs_total{schedule="hourly",status="failed"} 1.0' in text
+    assert 'wherry_schedule_runs_total{schedule="hourly",status="succeeded"} 2.0' in text
+    assert 'last_success_timestamp_seconds{schedule="hourly"} 1.7672364e+09' in text
+    await on.scheduler.remove("hourly")
+    assert "hourly" not in generate_latest(registry).decode()

@@ -27,6 +27,7 @@ from wherry.triggers.http.parts import GatewayOptions, Parts
 from wherry.triggers.http.passwords import BasicUser, own_basic_user, read_basic_user
 from wherry.triggers.http.proxying import Proxy
 from wherry.triggers.http.replay import Replay
+from wherry.triggers.http.schedule_metrics import ScheduleMetrics
 from wherry.triggers.http.tokens import TokenStore
 from wherry.ui.parts import Dashboard
 from wherry.ui.routes import dashboard_routes
@@ -83,8 +84,10 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         metrics.watch(service)
         workers = QueueWorkers(calls, service, concurrency=options.workers, policy=options.retries)
         stack.push_async_callback(workers.aclose, grace=0.0)
+        counted = ScheduleMetrics()
+        metrics.registry.register(counted)
         schedules = await stack.enter_async_context(
-            scheduled(options, engine, service=service, client=client)
+            scheduled(options, engine, service=service, client=client, metrics=counted)
         )
         tokens = TokenStore(options.state)
         parts = Parts(

@@ -21,15 +21,23 @@ if TYPE_CHECKING:
     from wherry.engines.base import Engine
     from wherry.server.options import ServeOptions
     from wherry.service.service import FunctionService
+    from wherry.triggers.cron.model import Run, Schedule
+    from wherry.triggers.http.schedule_metrics import ScheduleMetrics
 
 
 @asynccontextmanager
 async def scheduled(
-    options: ServeOptions, engine: Engine, *, service: FunctionService, client: AsyncClient
+    options: ServeOptions,
+    engine: Engine,
+    *,
+    service: FunctionService,
+    client: AsyncClient,
+    metrics: ScheduleMetrics,
 ) -> AsyncIterator[Schedules]:
     """Open the schedules; leaving the block ends what still runs.
 
-    Raises :class:`wherry.errors.WherryError` for a state that cannot be used.
+    ``metrics`` counts their runs. Raises :class:`wherry.errors.WherryError` for a state that
+    cannot be used.
     """
     containers = EngineContainers.of(engine)
     jobs = Jobs(service=service, client=client, containers=containers, local=options.schedule_local)
@@ -37,8 +45,9 @@ async def scheduled(
     try:
         async with await ScheduleStore.open(options.state) as store:
             scheduler = await Scheduler.open(
-                store, jobs, clock=clock, kinds=jobs.kinds, report=Reports()
+                store, jobs, clock=clock, kinds=jobs.kinds, report=_Counted(metrics)
             )
+            metrics.known = scheduler.known
             files = [path for path in options.files if not is_stack(path)]
             look = containers.look if containers and options.ofelia_labels else None
             sources = ScheduleSources(scheduler, [*files, *options.ofelia], look=look)
@@ -49,3 +58,16 @@ async def scheduled(
                 await scheduler.aclose()
     finally:
         clock.close()
+
+
+class _Counted:
+    """Counts a run, and tells those who are to be told."""
+
+    def __init__(self, metrics: ScheduleMetrics) -> None:
+        self._metrics = metrics
+        self._reports = Reports()
+
+    async def __call__(self, schedule: Schedule, run: Run) -> None:
+        """See :class:`wherry.triggers.cron.scheduler.Report`."""
+        self._metrics.note(run)
+        await self._reports(schedule, run)
