@@ -125,3 +125,16 @@ def test_what_declares_schedules_is_checked_without_a_gateway(tmp_path: Path) ->
     assert found.split() == ["2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]
     wherry(served, "schedule", "next", code=2)
     wherry(served, "schedule", "add", "x", "@daily", code=2)
+
+
+def test_a_server_that_stops_lets_runs_end_and_then_ends_them(tmp_path: Path) -> None:
+    done, data = tmp_path / "done", tmp_path / "data"
+    with serving(data, "--no-auth", "--schedule-local") as served:
+        for name, script in (("short", f"sleep 1; touch {done}"), ("long", "sleep 600")):
+            wherry(served, "schedule", "add", name, "@yearly", "--local", "--", "sh", "-c", script)
+            wherry(served, "schedule", "run", name)
+    assert done.exists()
+    with serving(data, "--no-auth", "--schedule-local") as served:
+        (short,), (long,) = history(served, "short"), history(served, "long")
+        assert short["status"] == "succeeded"
+        assert (long["status"], long["error"]) == ("failed", "it was stopped")
