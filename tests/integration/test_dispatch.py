@@ -16,9 +16,11 @@ from tests.support.dispatching import (
     take,
 )
 from tests.support.functions import Registry, deployed
+from tests.support.local_calls import data_with_busybox
 from tests.unit.test_dispatch_messages import POISON
 
 from wherry.client import AsyncClient
+from wherry.engines import connect
 from wherry.errors import UsageError
 from wherry.service.service import FunctionService
 from wherry.testing import Call, MemoryEngine
@@ -262,3 +264,16 @@ async def test_deleted_queues_are_made_again_before_anything_is_lost(
         await producer.send(b"{", message_id="m")
         dead = await take(await producer.channel.declare_queue(f"{queue}.dead", durable=True))
         assert dead.body == b"{"
+
+
+async def test_messages_become_sandboxes_of_this_machine(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    with data_with_busybox() as data:
+        engine = connect(f"local:{data}")
+        async with dispatching(rabbit, queue, state=tmp_path, engine=engine):
+            for number in range(8):
+                await producer.send(run("sh", "-c", f"echo {number}; exit {number % 2}"))
+            results = [await producer.result() for _ in range(8)]
+    assert sorted(r["stdout"] for r in results) == [f"{number}\n" for number in range(8)]
+    assert sum(r["ok"] for r in results) == 4

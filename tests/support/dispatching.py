@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import aio_pika
 
@@ -205,13 +205,18 @@ async def dispatching(
 
 
 def dispatcher_process(
-    rabbit: Rabbit, name: str, *words: str, data: Path, engine: str = "memory"
+    rabbit: Rabbit,
+    name: str,
+    *words: str,
+    data: Path,
+    engine: str = "memory",
+    said: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `wherry dispatch`."""
+    """Start `wherry dispatch`; without ``said`` its output goes to pipes."""
     return subprocess.Popen(
         [sys.executable, "-m", "wherry", "dispatch", "-q", name, *words, engine, rabbit.url],
         env={**os.environ, "WHERRY_DATA_DIR": str(data)},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, stdout=said or subprocess.PIPE, stderr=said or subprocess.PIPE,
     )  # fmt: skip
 
 

@@ -103,7 +103,12 @@ async def test_what_the_function_says_of_its_failure_is_raised() -> None:
 
 
 async def test_an_object_that_only_looks_like_an_error_is_an_answer() -> None:
-    for value in ({"$funker-error": "text"}, {"$funker-error": {}, "more": 1}, {"error": {}}):
+    values: tuple[dict[str, Any], ...] = (
+        {"$funker-error": "text"},
+        {"$funker-error": {}, "more": 1},
+        {"error": {}},
+    )
+    for value in values:
         async with server(says(json.dumps(value).encode())) as where:
             assert await funker.acall(where) == value
 

@@ -39,7 +39,6 @@ async def handled(function: Any, **options: Any) -> AsyncIterator[Handled]:
     task = asyncio.create_task(made)
     try:
         async with asyncio.timeout(20):
-            await asyncio.wait([task, port], return_when=asyncio.FIRST_COMPLETED)
             yield Handled(await port, task)
     finally:
         task.cancel()
