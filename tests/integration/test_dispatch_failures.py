@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pamqp import encode
 from tests.support.dispatching import (
     Gate,
     Producer,
@@ -182,3 +184,38 @@ async def test_a_message_that_never_comes_to_an_outcome_is_a_dead_letter_in_the_
             else:
                 assert "without an outcome" in (await producer.result())["error"]
     assert (gate.started, await producer.left(), await producer.left(".dead")) == (3, 0, 1)
+
+
+async def test_a_result_that_nobody_reads_any_more_is_still_an_outcome(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    def say(*_: object) -> None:
+        raise BrokenPipeError
+
+    async with dispatching(rabbit, queue, state=tmp_path, say=say):
+        assert (await producer.ask(run("echo", "hi")))["stdout"] == "hi\n"
+    assert await producer.left() == await producer.left(".replies") == 0
+
+
+async def test_properties_that_cannot_be_read_end_no_connection(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await producer.channel.declare_queue(queue, durable=True)
+    with monkeypatch.context() as patch:
+        patch.setitem(encode.METHODS, "timestamp", lambda _: b"\xff" * 8)
+        await producer.send(run("echo", "time"), timestamp=datetime.now(UTC))
+    short = encode.METHODS["shortstr"]
+    with monkeypatch.context() as patch:
+        odd = b"\xff" + b"\xfe" * 255
+        patch.setitem(encode.METHODS, "shortstr", lambda v: odd if v == "odd" else short(v))
+        await producer.send(run("sh", "-c", "exit 75"), message_id="odd")
+    with monkeypatch.context() as patch:
+        table = b"\0\0\0\x04\x01\xfft\x01"
+        patch.setitem(encode.METHODS, "table", lambda _: table)
+        await producer.send(run("sh", "-c", "exit 1"), headers={"any": 1})
+    async with dispatching(rabbit, queue, state=tmp_path):
+        results = {r["id"]: r for r in [await producer.result() for _ in range(3)]}
+    assert results["c1"]["stdout"] == "time\n"
+    assert (results["c2"]["message_id"], results["c2"]["attempt"]) == ("?" * 255, 3)
+    assert results["c3"]["exit_code"] == 1
+    assert (await producer.left(), await producer.left(".dead")) == (0, 2)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from wherry.engines.base import Engine
     from wherry.triggers.amqp.outcome import Outcome
+    from wherry.triggers.amqp.settling import Say
 
 PATIENCE = 40.0
 
@@ -163,6 +164,7 @@ async def dispatching(
     state: Path,
     engine: Engine | None = None,
     performer: Mapping[str, Any] | None = None,
+    say: Say | None = None,
     **options: Any,
 ) -> AsyncIterator[Running]:
     """Dispatch a queue for the block; it ends well, and leaves nothing that runs."""
@@ -181,7 +183,7 @@ async def dispatching(
             made,
             Performer(client=client, **(performer or {})),
             record=record,
-            say=lambda outcome, document: said.append((outcome, document)),
+            say=say or (lambda outcome, document: said.append((outcome, document))),
         )
         running = Running(dispatcher, said, line=line)
         task = asyncio.create_task(dispatcher.run(running.stop, at_once=running.at_once))

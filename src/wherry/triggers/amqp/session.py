@@ -13,6 +13,7 @@ from aio_pika import exceptions
 
 from wherry.errors import EngineError, EngineUnavailable, UsageError
 from wherry.triggers.amqp.delivery import Delivery
+from wherry.triggers.amqp.tolerance import tolerate
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
@@ -188,6 +189,7 @@ async def session(options: DispatchOptions) -> AsyncIterator[Session]:
     Raises :class:`EngineUnavailable` when the broker cannot be reached, :class:`UsageError` for
     an address or a login that it refuses, or a queue that is there and different.
     """
+    tolerate()
     connection = await _connected(options)
     try:
         consuming = await connection.channel(publisher_confirms=False)

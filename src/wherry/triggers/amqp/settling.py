@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -31,6 +32,7 @@ class Settling:
         self._options = options
         self._record = record
         self._say = say
+        self._saying = asyncio.Lock()
 
     async def settle(self, flight: Flight, session: Session) -> None:
         """Do all that follows; raises :class:`SessionLost`, and goes on when called again."""
@@ -77,9 +79,17 @@ class Settling:
             steps.add("bury")
         if "say" not in steps:
             steps.add("say")
-            self._say(outcome, document)
+            await self._show(outcome, document)
         if delivery.id is not None:
             await self._record.settle(self._options.queue, delivery.id)
+
+    async def _show(self, outcome: Outcome, document: Mapping[str, Any]) -> None:
+        """Print a result; a reader that is slow or gone is no reason to lose the broker."""
+        async with self._saying:
+            try:
+                await asyncio.to_thread(self._say, outcome, document)
+            except OSError as error:
+                _log.warning("a result could not be printed", extra={"reason": str(error)})
 
     def _final(self, flight: Flight) -> Outcome:
         outcome = flight.outcome
