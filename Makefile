@@ -38,7 +38,7 @@ test: $(VENV)/.bench  ## Check style and types, then run every test
 	@$(RUN) -m pytest $(ARGS)
 
 unit: $(VENV)/.tools  ## Run the tests that need nothing but Python
-	@$(RUN) -m pytest tests/unit $(ARGS)
+	@$(RUN) -m pytest tests/unit -n auto $(ARGS)
 
 lint: $(VENV)/.tools  ## Check style and types
 	@$(VENV)/bin/ruff check .

@@ -1,4 +1,4 @@
-"""The scheduler: a year in four zones, late ticks, overlaps, tries, and several at one store."""
+"""The scheduler: late ticks, overlaps, tries, and several at one store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from wherry.models import Exit
 from wherry.triggers.cron.clock import WallClock
 from wherry.triggers.cron.model import Definition, Run, Schedule
 from wherry.triggers.cron.rows import Retention
-from wherry.triggers.cron.syntax import parse_when
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -29,27 +28,6 @@ async def on(tmp_path: Path) -> AsyncIterator[Scheduling]:
 
 def iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()[:19]
-
-
-async def test_a_year_in_four_zones_runs_every_tick_once_and_in_time(on: Scheduling) -> None:
-    zones = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca")
-    for zone in zones:
-        await on.add(f"night {zone.rpartition('/')[2]}", "30 2 * * *", timezone=zone)
-    await on.add("six", "30 0 0 1 * *", timezone="Europe/Paris")
-    await on.add("every", "@every 36h")
-    await on.pass_time(365 * DAY)
-    for zone in zones:
-        name = f"night {zone.rpartition('/')[2]}"
-        when, moment, expected = parse_when("30 2 * * *", timezone=zone), START, []
-        while (tick := when.after(moment)) is not None and tick <= START + 365 * DAY:
-            expected.append(tick)
-            moment = tick
-        assert on.did.times(name) == expected
-        assert len(expected) == 365
-    assert [iso(each) for each in on.did.times("six")][2:5] == [
-        "2026-03-31T22:00:30", "2026-04-30T22:00:30", "2026-05-31T22:00:30"]  # fmt: skip
-    assert on.did.times("every") == [START + n * 36 * HOUR for n in range(1, 244)]
-    assert {run.status for run in on.told} == {"succeeded"}
 
 
 async def test_ticks_of_a_downtime_are_missed_but_the_last_one_is_caught_up(
@@ -277,21 +255,3 @@ async def test_the_wall_clock_wakes_in_time_and_on_changes() -> None:
         await clock.until(clock.now() - 1, asyncio.Event())
     finally:
         clock.close()
-
-
-async def test_ten_thousand_schedules_are_loaded_and_cost_nothing_while_they_wait(
-    tmp_path: Path,
-) -> None:
-    async with scheduling(tmp_path) as on:
-        made = [
-            on.store.put(
-                Definition(name=f"job {n}", schedule=f"{n % 60} {n % 24} * * *", function="f"),
-                source="api", now=START,
-            )
-            for n in range(10_000)
-        ]  # fmt: skip
-        await asyncio.gather(*made)
-    async with scheduling(tmp_path) as on:
-        assert len(on.scheduler.known) == 10_000
-        await on.pass_time(HOUR)
-        assert len(on.did.runs) == sum(1 for n in range(10_000) if 0 < (n % 24) * 60 + n % 60 <= 60)
