@@ -54,15 +54,25 @@ now (void)
   return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
+/* It may be too late for the signal: then nobody is there any more to be served. */
+static void
+die_with_parent (pid_t parent)
+{
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid () != parent)
+    _exit (125);
+}
+
 static void
 start (char **argv)
 {
+  pid_t parent = getpid ();
   program = fork ();
   if (program < 0)
     die ("fork");
   if (program > 0)
     return;
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  die_with_parent (parent);
   int nothing = open ("/dev/null", O_RDONLY);
   if (nothing >= 0)
     dup2 (nothing, STDIN_FILENO);
@@ -148,12 +158,13 @@ reach (uint16_t port)
 static void
 feed (int to)
 {
+  pid_t parent = getpid ();
   feeder = fork ();
   if (feeder < 0)
     die ("fork");
   if (feeder > 0)
     return;
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  die_with_parent (parent);
   static char data[BUFFER];
   ssize_t count;
   while ((count = read (STDIN_FILENO, data, sizeof data)) > 0)

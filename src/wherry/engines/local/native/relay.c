@@ -394,15 +394,25 @@ hear_signals (void)
       kill (child, (int) info.ssi_signo);
 }
 
+/* It may be too late for the signal: then nobody is there any more to be served. */
+static void
+die_with_parent (pid_t parent)
+{
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid () != parent)
+    _exit (125);
+}
+
 static void
 start (char **argv)
 {
+  pid_t parent = getpid ();
   child = fork ();
   if (child < 0)
     die ("fork");
   if (child > 0)
     return;
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  die_with_parent (parent);
   sigprocmask (SIG_SETMASK, &before, NULL);
   execvp (argv[0], argv);
   int error = errno;
