@@ -289,6 +289,7 @@ async def test_descriptors_are_given_back_after_collecting(calls: Calls, tmp_pat
         collect = (Collect(path="/out", to=str(tmp_path)),)
         async with calls.start("sh", "-c", TREE, collect=collect) as container:
             await streams.collect(container)
+        await calls.engine.settled()
 
     await once()
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
