@@ -28,11 +28,17 @@ async def producer(rabbit: Rabbit, request: pytest.FixtureRequest) -> AsyncItera
 
 
 @pytest.fixture
+async def engine(dockerd: Dockerd) -> AsyncIterator[DockerEngine]:
+    made = DockerEngine.connect(dockerd.unix)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
 async def docker(
-    dockerd: Dockerd, rabbit: Rabbit, producer: Producer, tmp_path: Path
+    engine: DockerEngine, rabbit: Rabbit, producer: Producer, tmp_path: Path
 ) -> AsyncIterator[Producer]:
     """Dispatch on the engine's unix socket."""
-    engine = DockerEngine.connect(dockerd.unix)
     performer = {"named": NamedContainers(engine)}
     async with dispatching(
         rabbit, producer.queue, state=tmp_path, engine=engine, performer=performer
@@ -62,10 +68,11 @@ async def test_an_attached_container_is_started_over_a_unix_socket_and_stays(
 
 
 async def test_a_named_container_that_is_removed_leaves_nothing(
-    docker: Producer, dockerd: Dockerd
+    docker: Producer, dockerd: Dockerd, engine: DockerEngine
 ) -> None:
     fed = run("cat", Name="passing", Attach=["STDIN", "STDOUT"], Input="fed")
     assert (await docker.ask(fed))["stdout"] == "fed"
+    await engine.settled()
     assert "passing" not in names(dockerd)
 
 
