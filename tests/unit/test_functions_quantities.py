@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.quantities import format_bytes, format_seconds
 
 from wherry.errors import UsageError
 from wherry.functions.quantities import (
-    format_bytes,
-    format_seconds,
     parse_bytes,
     parse_cpus,
     parse_seconds,

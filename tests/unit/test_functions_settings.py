@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.quantities import format_bytes, format_seconds
 
 from wherry.errors import UsageError
 from wherry.functions.model import Deployment, Settings
-from wherry.functions.quantities import format_bytes, format_seconds
 from wherry.functions.settings import (
     LABELS,
     PREFIX,

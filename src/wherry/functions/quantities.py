@@ -19,7 +19,6 @@ _FACTORS = {
     **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", 1)},
     **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
 }
-_BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 _MOST = 2**63 - 1
 
 _DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d)", re.ASCII)
@@ -79,26 +78,6 @@ def parse_seconds(text: str, *, field: str) -> float:
     if not math.isfinite(seconds):
         raise UsageError(f"{field}: {text!r} is longer than anything lasts")
     return seconds
-
-
-def format_bytes(amount: int) -> str:
-    """Write bytes as Kubernetes does, without loss: ``128Mi``, ``1000``."""
-    for unit in _BINARY:
-        factor = int(_FACTORS[unit])
-        if amount and amount % factor == 0:
-            return f"{amount // factor}{unit}"
-    return str(amount)
-
-
-def format_seconds(seconds: float) -> str:
-    """Write seconds as a Go duration, to the nanosecond: ``1m30s``, ``0.5s``."""
-    left = round(Decimal(repr(seconds)) * 10**9)
-    hours, left = divmod(left, 3600 * 10**9)
-    minutes, left = divmod(left, 60 * 10**9)
-    whole, part = divmod(left, 10**9)
-    last = f"{whole}.{part:09d}".rstrip("0").rstrip(".")
-    text = (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
-    return text + (f"{last}s" if last != "0" or not text else "")
 
 
 def _amount(text: str) -> Decimal | None:
