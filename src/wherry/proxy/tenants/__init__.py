@@ -1,0 +1,1 @@
+"""Who holds a socket, what is theirs, and how much they may have."""
