@@ -1,0 +1,16 @@
+"""The HTTP/1.1 side that clients speak to: strict, framed, one request at a time."""
+
+from wherry.proxy.front.exchange import Exchange, Handler
+from wherry.proxy.front.problems import BodyTooLarge, ClientLeft, Refusal
+from wherry.proxy.front.request import Body, Peer, Request
+
+__all__ = [
+    "Body",
+    "BodyTooLarge",
+    "ClientLeft",
+    "Exchange",
+    "Handler",
+    "Peer",
+    "Refusal",
+    "Request",
+]
