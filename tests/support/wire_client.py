@@ -11,7 +11,7 @@ from typing import Any
 from wherry.server.http1.connection import Connection
 from wherry.server.http1.departures import Departures
 from wherry.server.http1.host import Host, Patience
-from wherry.triggers.http.duplex import Duplex
+from wherry.web.duplex import Duplex
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 OK = [(b"content-length", b"2")]

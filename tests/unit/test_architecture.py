@@ -30,6 +30,7 @@ LEVELS = (
     ("functions",),
     ("service",),
     ("calls",),
+    ("web",),
     ("triggers", "remote", "proxy", "ui", "testing"),
     ("server",),
     ("",),  # wherry itself: the public names, each loaded when it is asked for

@@ -16,9 +16,9 @@ from wherry.service.service import FunctionService
 from wherry.testing import Call, MemoryEngine, Program
 from wherry.triggers.cgi.environment import CgiOptions
 from wherry.triggers.cgi.handler import Cgi, Inside, root_of
-from wherry.triggers.http.duplex import AnswerCut
 from wherry.triggers.http.invoke import Invoke
 from wherry.triggers.http.parts import GatewayOptions, Parts
+from wherry.web.duplex import AnswerCut
 
 if TYPE_CHECKING:
     from wherry.models import Output

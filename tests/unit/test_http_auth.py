@@ -17,7 +17,7 @@ from wherry.triggers.http.errors import plain
 from wherry.triggers.http.guarding import Guarded, needed
 from wherry.triggers.http.openapi import described
 from wherry.triggers.http.origins import Origins
-from wherry.triggers.http.rates import Rate
+from wherry.web.rates import Rate
 
 UPPER = {"service": "upper", "image": "busybox", "envProcess": "tr a-z A-Z"}
 GUARDED = {**UPPER, "service": "mine", "labels": {"wherry.auth": "true"}}

@@ -12,8 +12,8 @@ from tests.support.memory_gateway import memory_gateway
 
 from wherry.models import CHUNK
 from wherry.service.live import CallerLeft
-from wherry.triggers.http.duplex import DEPARTURE, HOLD_BACK, AnswerCut
 from wherry.triggers.http.parts import GatewayOptions
+from wherry.web.duplex import DEPARTURE, HOLD_BACK, AnswerCut
 
 if TYPE_CHECKING:
     from wherry.testing import Call

@@ -21,7 +21,7 @@ from wherry.triggers.http.auth import Auth, AuthOptions
 from wherry.triggers.http.forwarding import Forwarded, Trusted
 from wherry.triggers.http.hops import request_headers
 from wherry.triggers.http.parts import GatewayOptions, Parts
-from wherry.triggers.http.rates import Rate
+from wherry.web.rates import Rate
 
 PROXIES = Trusted.parse("10.0.0.0/8", "fd00::/8", "unix")
 TOLD = {

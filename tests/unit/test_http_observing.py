@@ -16,10 +16,10 @@ from wherry.service.call import Call
 from wherry.service.service import FunctionService
 from wherry.testing import MemoryEngine
 from wherry.triggers.http.app import gateway
-from wherry.triggers.http.duplex import AnswerCut
 from wherry.triggers.http.metrics import Metrics
 from wherry.triggers.http.parts import Parts
 from wherry.triggers.http.paths import Paths
+from wherry.web.duplex import AnswerCut
 
 UPPER = deployed("upper", "tr", "a-z", "A-Z")
 FAILS = deployed("fails", "false")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from wherry.errors import AlreadyExists, EngineError, NotFound, UsageError
 from wherry.triggers.http.passwords import BasicUser, own_basic_user, read_basic_user
-from wherry.triggers.http.rates import REMEMBERED, Rate, RateLimit, client_key
 from wherry.triggers.http.scopes import covers, invoke, parse_scopes
 from wherry.triggers.http.tokens import PREFIX, TokenStore
+from wherry.web.rates import REMEMBERED, Rate, RateLimit, client_key
 
 
 class Clock:

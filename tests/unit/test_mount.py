@@ -22,7 +22,7 @@ import wherry
 from wherry.errors import UsageError
 from wherry.models import Function, Limits
 from wherry.testing import Call, MemoryEngine
-from wherry.triggers.http.duplex import AnswerCut
+from wherry.web.duplex import AnswerCut
 
 HELLO = b"Content-Type: text/plain\n\n"
 

@@ -22,10 +22,10 @@ from wherry.service.keeping import Keeping
 from wherry.service.patience import Patience
 from wherry.service.service import FunctionService
 from wherry.testing import MemoryEngine
-from wherry.triggers.http.duplex import AnswerCut
 from wherry.triggers.http.invoke import Invoke
 from wherry.triggers.http.parts import Parts
 from wherry.triggers.http.proxying import Proxy
+from wherry.web.duplex import AnswerCut
 
 QUICK = Patience(start=5, stop=2, drain=5, first_pause=0.001, longest_pause=0.01)
 

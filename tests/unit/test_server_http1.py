@@ -12,7 +12,7 @@ from tests.support.wire_client import echo, ok, wire
 from wherry.server.http1.connection import Connection
 from wherry.server.http1.departures import Departures
 from wherry.server.http1.host import Host, Patience
-from wherry.triggers.http.duplex import AnswerCut, Duplex
+from wherry.web.duplex import AnswerCut, Duplex
 
 
 async def broken(scope: Any, receive: Any, send: Any) -> None:

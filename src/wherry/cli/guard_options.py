@@ -15,7 +15,7 @@ def read(values: Values) -> AuthOptions:
     """Return what was said; raises :class:`UsageError`."""
     from wherry.triggers.http.auth import AuthOptions
     from wherry.triggers.http.origins import Origins
-    from wherry.triggers.http.rates import FAILED_LOGINS
+    from wherry.web.rates import FAILED_LOGINS
 
     return AuthOptions(
         origins=Origins(

@@ -12,7 +12,7 @@ from wherry.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
-    from wherry.triggers.http.rates import Rate
+    from wherry.web.rates import Rate
 
 TABLE = "serve"
 _NONE = "none"
@@ -114,7 +114,7 @@ class Values:
 
     def rate(self, name: str, usual: Rate | None = None) -> Rate | None:
         """Return a rate; ``none`` is none."""
-        from wherry.triggers.http.rates import Rate
+        from wherry.web.rates import Rate
 
         said = self._last(name)
         if said is None:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from wherry.triggers.http.duplex import DEPARTURE, AnswerCut
+from wherry.web.duplex import DEPARTURE, AnswerCut
 
 if TYPE_CHECKING:
     from starlette.types import Message

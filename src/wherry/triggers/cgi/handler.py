@@ -13,10 +13,10 @@ from wherry.service.outcome import describe_timeout
 from wherry.triggers.cgi.answer import BadAnswer, Head, HeadReader
 from wherry.triggers.cgi.environment import CgiOptions, meta_variables
 from wherry.triggers.cgi.spool import Spool
-from wherry.triggers.http.duplex import AnswerCut, Duplex, content_length
 from wherry.triggers.http.errors import Refused
 from wherry.triggers.http.heads import timeout_asked
 from wherry.triggers.http.invoke import INSIDE, Answering
+from wherry.web.duplex import AnswerCut, Duplex, content_length
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

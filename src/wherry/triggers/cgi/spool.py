@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterable, AsyncIterator
 
 from wherry.models import CHUNK
-from wherry.triggers.http.duplex import too_large
+from wherry.web.duplex import too_large
 
 IN_MEMORY = 1024 * 1024
 """Bytes that stay in memory; what is larger is a file without a name."""
@@ -22,7 +22,7 @@ class Spool:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
 
     async def fill(self, source: AsyncIterable[bytes]) -> None:
-        """Store it; raises :class:`wherry.triggers.http.duplex.BodyTooLarge`, then closed."""
+        """Store it; raises :class:`wherry.web.duplex.BodyTooLarge`, then closed."""
         try:
             async for data in source:
                 self.size += len(data)

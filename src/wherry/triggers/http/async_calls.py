@@ -20,11 +20,11 @@ from wherry.triggers.http.call_documents import (
     WaitQuery,
     document_of,
 )
-from wherry.triggers.http.duplex import content_length, too_large
 from wherry.triggers.http.environment import http_environment, text_of
 from wherry.triggers.http.errors import Refused, plain, wrong_method
 from wherry.triggers.http.heads import call_id, header, timeout_asked
 from wherry.triggers.http.operations import Operation, Reply, Work, encoded, routes_of
+from wherry.web.duplex import content_length, too_large
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

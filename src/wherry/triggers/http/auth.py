@@ -12,9 +12,9 @@ from wherry.errors import UsageError, WherryError
 from wherry.service.outcome import status_of_error
 from wherry.triggers.http.errors import Refused, plain
 from wherry.triggers.http.origins import SAFE, Origins
-from wherry.triggers.http.rates import FAILED_LOGINS, Rate, RateLimit, client_key
 from wherry.triggers.http.scopes import ADMIN, INVOKE, covers, invoke
 from wherry.triggers.http.tokens import PREFIX, TokenStore
+from wherry.web.rates import FAILED_LOGINS, Rate, RateLimit, client_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from wherry.errors import Busy, NotFound, UsageError, WherryError
 from wherry.models import Exit
 from wherry.service.live import CallerLeft
 from wherry.service.outcome import describe_timeout, status_of_error, status_of_exit
-from wherry.triggers.http.duplex import AnswerCut, Duplex, HeldAnswer
 from wherry.triggers.http.environment import http_environment
 from wherry.triggers.http.errors import plain
 from wherry.triggers.http.heads import Head, call_id, media_type, timeout_asked, wants
+from wherry.web.duplex import AnswerCut, Duplex, HeldAnswer
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -14,12 +14,12 @@ from wherry import streams
 from wherry.errors import EngineError
 from wherry.models import CHUNK
 from wherry.service.outcome import describe_timeout
-from wherry.triggers.http.duplex import AnswerCut, Duplex, content_length
 from wherry.triggers.http.errors import Refused
 from wherry.triggers.http.heads import timeout_asked
 from wherry.triggers.http.hops import end_to_end, raw_rest, request_headers
 from wherry.triggers.http.invoke import Answering
 from wherry.triggers.http.websockets import Websocket
+from wherry.web.duplex import AnswerCut, Duplex, content_length
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
