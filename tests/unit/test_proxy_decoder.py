@@ -1,0 +1,69 @@
+"""The decoder of events: whole objects, however the bytes are cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wherry.errors import EngineError
+from wherry.proxy.decoder import OBJECT_LIMIT, Decoder, json_objects
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+OBJECTS = st.lists(st.dictionaries(st.text(), VALUES), max_size=5)
+
+
+def decode(pieces: list[bytes]) -> list[dict[str, Any]]:
+    decoder = Decoder()
+    found = [value for piece in pieces for value in decoder.feed(piece)]
+    decoder.close()
+    return found
+
+
+@given(OBJECTS, st.sampled_from(["", "\n", "\r\n", " ", "\x1e", "\n\x1e"]), st.integers(1, 9))
+def test_objects_come_out_as_they_went_in_however_they_are_cut(
+    objects: list[dict[str, Any]], between: str, size: int
+) -> None:
+    text = "".join(between + json.dumps(value, indent=size % 3 or None) for value in objects)
+    data = text.encode()
+    assert decode([data[at : at + size] for at in range(0, len(data), size)]) == objects
+
+
+def test_braces_and_quotes_in_strings_do_not_end_an_object() -> None:
+    value = {"a": '}"{\\', "b\\": ["]", '\\"']}
+    assert decode([bytes([byte]) for byte in json.dumps(value).encode()]) == [value]
+
+
+def test_an_object_comes_out_before_the_next_has_begun() -> None:
+    assert list(Decoder().feed(b'{"a":1}')) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("data", [b"[1]", b"null", b'"x"', b"{} x", b"}", b"{nonsense}", b"{]"])
+def test_what_is_no_object_is_an_error(data: bytes) -> None:
+    with pytest.raises(EngineError):
+        decode([data])
+
+
+def test_an_end_in_the_middle_of_an_object_is_an_error() -> None:
+    with pytest.raises(EngineError, match="in the middle"):
+        decode([b'{"a":1}\n{"b"'])
+
+
+def test_an_object_without_end_is_not_held() -> None:
+    with pytest.raises(EngineError, match="larger"):
+        decode([b'{"a":"', b"x" * OBJECT_LIMIT])
+
+
+async def test_a_stream_is_read_object_by_object() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"a":1}{"b"'
+        yield b":2}\n"
+
+    assert [value async for value in json_objects(chunks())] == [{"a": 1}, {"b": 2}]
