@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.tenants.model import Amounts, Kind, Owned, Pending, Tenant
-from wherry.proxy.tenants.registry import Registry
+
+if TYPE_CHECKING:
+    from wherry.proxy.tenants.registry import Registry
 
 Allowed = Callable[[Tenant], Amounts]
 """What a tenant may have at most."""
 
+_NOTHING = Amounts()
 _ONE: dict[Kind, Amounts] = {
     "container": Amounts(containers=1),
     "network": Amounts(networks=1),
@@ -45,7 +48,7 @@ class Ledger:
         return total
 
     def reserve(
-        self, tenant: str, kind: Kind, *, amounts: Amounts = Amounts(), name: str = "",
+        self, tenant: str, kind: Kind, *, amounts: Amounts = _NOTHING, name: str = "",
         reference: str = "",
     ) -> Reservation:  # fmt: skip
         """Set aside one object of a kind and what it takes, on disk.

@@ -67,7 +67,7 @@ class Registry:
     @property
     def instance(self) -> str:
         """32 hexadecimal digits that no other registry has: part of the labels of ours."""
-        return self._instance
+        return str(self._instance)
 
     def tenants(self) -> list[Tenant]:
         """Return all tenants, parents before their children."""
@@ -183,6 +183,12 @@ class Registry:
         renamed = replace(owned, name=name)
         self.record(renamed)
         return renamed
+
+    def ended(self, owned: Owned) -> None:
+        """Keep an exec that has ended, for its exit code; it takes nothing any more."""
+        current = self.get(owned.kind, owned.id, tenant=owned.tenant)
+        if current is not None and current.amounts != Amounts():
+            self.record(replace(current, amounts=Amounts()))
 
     # ---- the quota -----------------------------------------------------------------------
 
