@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.error
 import urllib.request
@@ -33,6 +34,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         deploy(served, "cat", ["cat"])
         deploy(served, "dead", ["false"], retries="0")
         deploy(served, "slow", ["sh", "-c", "echo begun >&2; echo first; sleep 600"])
+        schedule(served, "often", ["sh", "-c", "echo out; echo err >&2; exit 3"])
+        schedule(served, "long", ["sh", "-c", "echo begun; sleep 600"], retries=0)
         yield served
 
 
@@ -52,6 +55,19 @@ def queued(site: Served, name: str) -> str:
     request = urllib.request.Request(f"{site.url}/async-function/{name}", data=b"x")
     with urllib.request.urlopen(request, timeout=20) as answer:
         return str(answer.headers["X-Call-Id"])
+
+
+def schedule(site: Served, name: str, command: list[str], **more: object) -> None:
+    """Have the gateway run an image every hour."""
+    given = {"name": name, "schedule": "@hourly", "kind": "run", "image": "busybox", **more}
+    ask(site, "POST", "/system/schedules", json.dumps({**given, "command": command}).encode())
+
+
+def ran(site: Served, name: str) -> str:
+    """Run a schedule to its end, and return the run's id."""
+    run = json.loads(ask(site, "POST", f"/system/schedules/{name}/run")[1])
+    ask(site, "GET", f"/system/schedules/{name}/runs/{run['id']}?wait=30")
+    return str(run["id"])
 
 
 def test_a_function_is_deployed_and_called_by_its_forms(page: Page) -> None:
@@ -217,7 +233,9 @@ def paths(site: Served) -> list[str]:
     running = queued(site, "slow")
     ask(site, "POST", "/function/cat", b"x")
     return ["/ui/", "/ui/functions/cat", "/ui/functions/cat/remove", "/ui/deploy?from=cat",
-            "/ui/calls", f"/ui/calls/{call}", f"/ui/calls/{running}", "/ui/queue"]  # fmt: skip
+            "/ui/calls", f"/ui/calls/{call}", f"/ui/calls/{running}", "/ui/queue",
+            "/ui/schedules", "/ui/schedules/often",
+            f"/ui/schedules/often/runs/{ran(site, 'often')}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -318,7 +336,40 @@ def test_a_cgi_program_is_called_by_the_form_too(page: Page, site: Served) -> No
     assert page.locator("#answer-text").inner_text() == "common"
 
 
-@pytest.mark.parametrize("path", ["/ui/deploy", "/ui/functions/cat/invoke", "/ui/queue/requeue"])
+def test_a_schedule_is_run_watched_and_paused(page: Page) -> None:
+    page.goto("/ui/")
+    page.get_by_role("link", name="Schedules", exact=True).click()
+    row = page.locator("tr[data-key='long']")
+    row.get_by_role("button", name="Run now").click()
+    page.wait_for_url("**/ui/schedules/long/runs/*")
+    page.locator("h1 ~ .badge", has_text="running").wait_for()
+    sees(page, "pre[aria-label=stdout]", "begun")  # while it goes on
+    page.get_by_role("link", name="long", exact=True).click()
+    page.get_by_role("region", name="Runs", exact=True).locator(".badge.running").wait_for()
+    page.get_by_role("button", name="Pause long").click()
+    sees(page, "[role=status]", "is paused")
+    sees(page, ".heading .badge", "paused")
+    page.get_by_role("button", name="Resume long").click()
+    sees(page, "[role=status]", "runs again")
+
+
+def test_schedules_work_by_keyboard_without_scripts(browser: Browser, site: Served) -> None:
+    with opened(browser, site.url, java_script_enabled=False) as page:
+        page.goto("/ui/schedules?q=often")
+        button = page.get_by_role("button", name="Run now often")
+        button.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/ui/schedules/often/runs/*")
+        while page.locator("h1 ~ .badge", has_text="failed").count() == 0:
+            page.reload()
+        assert page.locator("pre[aria-label=stderr]").inner_text() == "err\n"
+
+
+ORDERS = ["/ui/deploy", "/ui/functions/cat/invoke", "/ui/queue/requeue",
+          "/ui/schedules/often/run", "/ui/schedules/often/pause"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ORDERS)
 def test_no_page_of_another_site_can_send_a_form(path: str, site: Served) -> None:
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         request = urllib.request.Request(site.url + path, data=b"service=x", headers=headers)

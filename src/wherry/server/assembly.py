@@ -16,6 +16,7 @@ from wherry.functions.reload import FileSource
 from wherry.functions.store import FunctionStore
 from wherry.server.ownership import Ownership
 from wherry.server.schedules import scheduled
+from wherry.server.schedule_pages import SchedulePages
 from wherry.service.keeping import Keeping
 from wherry.service.recent import Recent
 from wherry.service.service import FunctionService
@@ -130,6 +131,7 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
             workers=workers,
             files=files if options.files else None,
             schedules=schedules,
+            schedules=SchedulePages(schedules),
         )
 
 

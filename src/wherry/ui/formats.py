@@ -91,6 +91,12 @@ def clock(moment: float) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03d} UTC"
 
 
+def day(moment: float) -> str:
+    """Say a day of UTC: ``Sun 22 Nov``."""
+    when = datetime.fromtimestamp(moment, tz=UTC)
+    return f"{when:%a} {when.day} {when:%b}"
+
+
 def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"
 

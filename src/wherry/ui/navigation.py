@@ -25,9 +25,10 @@ class Section:
 
 def sections(dashboard: Dashboard) -> tuple[Section, ...]:
     """Return what there is to see. A part of the server that is not there has no entry."""
-    del dashboard  # all that it has today is always there; schedules will not be
+    scheduled = [Section("Schedules", "/ui/schedules")] if dashboard.schedules is not None else []
     return (
         Section("Functions", "/ui/"),
         Section("Calls", "/ui/calls"),
         Section("Queue", "/ui/queue"),
+        *scheduled,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wherry.functions.store import FunctionStore
     from wherry.service.recent import Recent
     from wherry.service.service import FunctionService
+    from wherry.ui.scheduled import Scheduled
 
 MIB = 1024 * 1024
 
@@ -76,6 +77,7 @@ class Dashboard:
     guard: Guard | None = None
     """None where nobody asks, such as in tests."""
     files: Files | None = None
+    schedules: Scheduled | None = None
     performers: Mapping[Mode, Performer] = field(default_factory=lambda: MappingProxyType({}))
     """What calls functions that are no plain programs."""
     max_upload: int = 64 * MIB

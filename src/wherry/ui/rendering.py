@@ -48,6 +48,9 @@ NOTES = {
     "retried": "The call is queued again.",
     "requeued": "The calls are queued again.",
     "queued": "The call is queued. This page follows it.",
+    "began": "The run begins. This page follows it.",
+    "paused": "The schedule is paused: it runs again when it is resumed.",
+    "resumed": "The schedule runs again from now on.",
 }
 """What a page says after an order was carried out, by the word in its address: never text of it."""
 
@@ -68,7 +71,7 @@ def environment() -> Environment:
     )
     for name in ("visible", "text_of", "seconds", "rate", "percent", "count", "size"):
         made.filters[name] = getattr(formats, name)
-    made.filters |= {"iso": formats.iso, "clock": formats.clock}
+    made.filters |= {"iso": formats.iso, "clock": formats.clock, "day": formats.day}
     return made
 
 
@@ -86,6 +89,10 @@ class Pages:
         self.dashboard = dashboard
         self._clock = clock
         self._sections = sections(dashboard)
+
+    def now(self) -> float:
+        """Return this moment, as pages know it."""
+        return self._clock()
 
     def text(self, request: Request, name: str, **values: object) -> str:
         """Return a page, or what of it is live where the query says ``part=live``."""

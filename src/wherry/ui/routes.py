@@ -15,6 +15,8 @@ from wherry.ui import (
     functions_page,
     invoking,
     queue_page,
+    schedule_page,
+    schedules_page,
     statics,
 )
 from wherry.ui.rendering import Pages
@@ -33,6 +35,8 @@ _MODULES = (
     function_page,
     calls_page,
     queue_page,
+    schedules_page,
+    schedule_page,
 )
 
 

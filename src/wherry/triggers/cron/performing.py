@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,6 +32,10 @@ class Perform(Protocol):
         ...
 
 
+Show = Callable[[Outputs], None]
+"""Takes where the output of a try is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Try:
     status: Status
@@ -39,22 +44,34 @@ class _Try:
     error: str | None = None
 
 
-async def perform(schedule: Schedule, run: Run, *, do: Perform, clock: Clock) -> Run:
-    """Try until it succeeds or there are no tries left, and return what came of it."""
+async def perform(
+    schedule: Schedule, run: Run, *, do: Perform, clock: Clock, show: Show = lambda _: None
+) -> Run:
+    """Try until it succeeds or there are no tries left, and return what came of it.
+
+    ``show`` is told where what each try writes is found while it goes on.
+    """
     backoff = Backoff(first=schedule.backoff, most=_LONGEST)
     most = schedule.definition.retries + 1
     attempt = 0
     while True:
         attempt += 1
-        came = await _attempt(schedule, f"{run.id}.{attempt}", do=do)
+        outputs = Outputs()
+        show(outputs)
+        came = await _attempt(schedule, f"{run.id}.{attempt}", do=do, outputs=outputs)
         run = _noted(run, came, attempts=attempt)
         if came.status == "succeeded" or attempt >= most:
             return replace(run, ended=clock.now())
         await clock.sleep(backoff.delay(attempt))
 
 
-async def _attempt(schedule: Schedule, id: str, *, do: Perform) -> _Try:  # noqa: A002
-    outputs = Outputs()
+async def _attempt(
+    schedule: Schedule,
+    id: str,  # noqa: A002
+    *,
+    do: Perform,
+    outputs: Outputs,
+) -> _Try:
     deadline = asyncio.timeout(schedule.timeout)
     try:
         async with deadline:

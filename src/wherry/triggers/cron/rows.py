@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import msgspec
 from wherry.calls.owners import is_alive
 from wherry.errors import EngineUnavailable, NotFound
 from wherry.models import new_id
-from wherry.triggers.cron.model import Cause, Definition, Entry, Run
+from wherry.triggers.cron.model import Cause, Definition, Entry, Run, Status
 
 VERSION = 1
 _AHEAD = 3 * 3600.0
@@ -94,6 +95,17 @@ class Lost:
 
     entry: Entry | None
     """None: it was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many runs of one schedule ended in one way, in one step of time."""
+
+    name: str
+    status: Status
+    slot: int
+    """Steps since the first."""
+    count: int
 
 
 def prepare(db: sqlite3.Connection) -> None:
@@ -270,6 +282,19 @@ def runs(
         {"name": name, "since": since, "before": before, "limit": limit},
     )
     return [_run(row) for row in found]
+
+
+def tallies(
+    db: sqlite3.Connection, *, names: Sequence[str], since: float, step: float
+) -> list[Tally]:
+    """Count runs by schedule, status and step of time since a moment."""
+    found = db.execute(
+        "SELECT name, status, CAST((scheduled - :since) / :step AS INTEGER) AS slot, "
+        "sum(count) AS count FROM runs WHERE name IN (SELECT value FROM json_each(:names)) "
+        "AND scheduled >= :since GROUP BY name, status, slot",
+        {"names": json.dumps(names), "since": since, "step": step},
+    )
+    return [Tally(*row) for row in found]
 
 
 def run(db: sqlite3.Connection, *, name: str, id: str) -> Run | None:  # noqa: A002

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -24,6 +25,7 @@ from wherry.triggers.cron.syntax import Reboot
 if TYPE_CHECKING:
     from wherry.triggers.cron.clock import Clock
     from wherry.triggers.cron.model import Definition, Entry, Run, Schedule, Status
+    from wherry.triggers.cron.outputs import Outputs
     from wherry.triggers.cron.performing import Perform
     from wherry.triggers.cron.store import ScheduleStore
 
@@ -67,6 +69,8 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._noted: dict[str, asyncio.Event] = {}
         """Id of a run that goes on, to what is set when its end is in the store."""
+        self._outputs: dict[tuple[str, str], Outputs] = {}
+        """Schedule and id of a run that goes on, to what its try has written."""
         self._changed = asyncio.Event()
 
     @classmethod
@@ -109,6 +113,10 @@ class Scheduler:
         noted = self._noted.get(id)
         if noted is not None and within > 0:
             await woken(noted, within=within)
+
+    def outputs(self, name: str, *, id: str) -> Outputs | None:  # noqa: A002 - as in Run
+        """Return what the try of a run that goes on here has written; None: it does not."""
+        return self._outputs.get((name, id))
 
     # ---- orders ----------------------------------------------------------------------------
 
@@ -259,6 +267,7 @@ class Scheduler:
         except WherryError as error:
             _LOG.error("a run cannot be noted", extra={"error": str(error)})
         finally:
+            self._outputs.pop((run.name, run.id), None)
             self._noted.pop(run.id).set()
         if self._report is not None:
             await self._report(schedule, run)
@@ -278,7 +287,8 @@ class Scheduler:
             lane.enter(run, task)
             run = replace(run, status="running", started=self._clock.now())
             self.store.update_soon(run)
-            return await perform(schedule, run, do=self._do, clock=self._clock)
+            show = partial(self._outputs.__setitem__, (run.name, run.id))
+            return await perform(schedule, run, do=self._do, clock=self._clock, show=show)
         except asyncio.CancelledError:
             why = "a later run took its place" if run.id in lane.replaced else "it was stopped"
             status: Status = "missed" if run.started is None else "failed"

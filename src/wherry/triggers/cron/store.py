@@ -140,6 +140,12 @@ class ScheduleStore:
                     limit=asked.limit)
         )  # fmt: skip
 
+    async def tallies(self, names: Sequence[str], *, since: float, step: float) -> list[rows.Tally]:
+        """Count the runs of some schedules by status and by steps of seconds since a moment."""
+        return await self._database.read(
+            partial(rows.tallies, names=list(names), since=since, step=step)
+        )
+
     async def run(self, name: str, id: str) -> Run:  # noqa: A002 - as in Invocation
         """Return a run with its output. Raises :class:`NotFound`."""
         found = await self._database.read(partial(rows.run, name=name, id=id))

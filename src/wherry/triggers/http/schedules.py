@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from wherry.triggers.cron.model import Run
+    from wherry.triggers.cron.outputs import Outputs
     from wherry.triggers.cron.service import Schedules
     from wherry.triggers.http.parts import Parts
 
@@ -105,12 +106,12 @@ def operations(parts: Parts) -> list[Operation]:
         ),
         Operation(
             method="GET", path=f"{_RUN}/stdout", name="getRunStdout", needs="read",
-            summary="Read the end of what a run wrote to stdout", work=on.stdout,
+            summary="Read the end of what a run wrote to stdout, or has by now", work=on.stdout,
             replies={200: Reply(text="The bytes.", media=_BYTES), 404: _NO_RUN},
         ),
         Operation(
             method="GET", path=f"{_RUN}/stderr", name="getRunStderr", needs="read",
-            summary="Read the end of what a run wrote to stderr", work=on.stderr,
+            summary="Read the end of what a run wrote to stderr, or has by now", work=on.stderr,
             replies={200: Reply(text="The bytes.", media=_BYTES), 404: _NO_RUN},
         ),
     ]  # fmt: skip
@@ -172,10 +173,14 @@ class _Schedules:
         return encoded(run_of(await self._run(request)))
 
     async def stdout(self, request: Request) -> Response:
-        return _bytes((await self._run(request)).stdout)
+        return _bytes((self._outputs(request) or await self._run(request)).stdout)
 
     async def stderr(self, request: Request) -> Response:
-        return _bytes((await self._run(request)).stderr)
+        return _bytes((self._outputs(request) or await self._run(request)).stderr)
+
+    def _outputs(self, request: Request) -> Outputs | None:
+        """Return what a run has written that goes on still."""
+        return self._on.scheduler.outputs(_name(request), id=_id(request))
 
     async def _run(self, request: Request) -> Run:
         return await self._on.scheduler.store.run(_name(request), _id(request))
