@@ -1,0 +1,1 @@
+"""What a tenant may ask of the engine: pure decisions, without any I/O."""
