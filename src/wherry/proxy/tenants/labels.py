@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from wherry.proxy.policy.model import OWNER
+
 PREFIX = "wherry.proxy."
 INSTANCE = f"{PREFIX}instance"
 """Of the registry that knows the object."""
-TENANT = f"{PREFIX}tenant"
 NONCE = f"{PREFIX}nonce"
 """Of the reservation that it came of: what a crash left half made is found by it."""
 
 
 def owner_labels(*, instance: str, tenant: str, nonce: str) -> dict[str, str]:
     """Return the labels that an object gets when it is made."""
-    return {INSTANCE: instance, TENANT: tenant, NONCE: nonce}
+    return {INSTANCE: instance, OWNER: tenant, NONCE: nonce}

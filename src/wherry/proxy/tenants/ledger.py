@@ -83,6 +83,7 @@ class Ledger:
                 if wanted > 0 and have + wanted > limit:
                     whose = "the quota" if each.name == tenant else "the quota of the parent"
                     raise Denied(
+                        403,
                         f"{whose} is reached: {name}: {limit} at most, {have} in use, "
                         f"{wanted} more asked for",
                         rule="2.8 quota",

@@ -7,32 +7,31 @@ served one command (``run-…``) are taken over, settled and removed by the next
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 from pathlib import Path
 
 from wherry.errors import UsageError
+from wherry.proxy.policy.model import NAME
 
 SOCKET = "docker.sock"
 _LONGEST_SOCKET = 107
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _FLEETING = "run-"
 
 
 def check_tenant_name(name: str) -> str:
     """Return the name of a tenant; raises :class:`UsageError` for what cannot be one."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UsageError(
-            f"tenant {name!r}: a name is lower-case letters, digits and dashes, at most 63, and "
-            "begins with no dash"
+            f"tenant {name!r}: a name is at most 32 lower-case letters, digits and dashes, with no "
+            "dash at either end"
         )
     return name
 
 
 def nested_name(parent: str) -> str:
     """Return a new name for a tenant below another; it has no dot, so prefixes cannot overlap."""
-    return f"{parent[:40]}-{secrets.token_hex(5)}"
+    return f"{parent[:20]}-{secrets.token_hex(5)}"
 
 
 class Places:
