@@ -110,14 +110,14 @@ def _entrypoint(value: object) -> tuple[str, ...] | None:
 
 def _size(value: object, *, name: str) -> int:
     try:
-        return parse_size(value, name=name)
+        return parse_size(words.text_of(value, name=name), name=name)
     except (UsageError, OverflowError) as error:
         raise Malformed(f"{name}: {words.shown(value)} is no size; write bytes, or 512m") from error
 
 
 def _seconds(value: object, *, name: str) -> float:
     try:
-        found = parse_duration(value, name=name)
+        found = parse_duration(words.text_of(value, name=name), name=name)
     except (UsageError, OverflowError) as error:
         raise Malformed(
             f"{name}: {words.shown(value)} is no duration; write seconds, or 1m30s"

@@ -28,7 +28,7 @@ _SHOWN = 80
 
 def shown(value: object) -> str:
     """Return a value for a message, on one line and not too long."""
-    text = ascii(value)
+    text = "a number" if isinstance(value, int) and abs(value) >= 1 << 63 else ascii(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
@@ -36,6 +36,8 @@ def text_of(value: object, *, name: str) -> str:
     """Return text that a program can be given: no NUL, nothing that is no Unicode."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Malformed(f"{name}: {shown(value)} must be text")
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        raise Malformed(f"{name}: a number of that size must be written as text")
     text = str(value)
     if "\0" in text:
         raise Malformed(f"{name}: {shown(text)} must have no NUL in it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Self
 
@@ -10,7 +11,7 @@ from wherry.engines.docker.failures import TRANSPORT_ERRORS, failing
 from wherry.engines.docker.frames import Frames
 from wherry.engines.feeding import Feeder
 from wherry.errors import EngineError
-from wherry.models import exit_from_code
+from wherry.models import Output, exit_from_code
 
 if TYPE_CHECKING:
     from wherry.engines.base import Event, Stdin
@@ -21,29 +22,32 @@ if TYPE_CHECKING:
 class Execution:
     """Its events: output of both streams, then one Exit. The engine has no way to kill it."""
 
-    def __init__(self, client: DockerClient, id_: str, *, stream: tuple[Duplex, bytes]) -> None:
+    def __init__(
+        self, client: DockerClient, id_: str, *, stream: tuple[Duplex, bytes], tty: bool = False
+    ) -> None:
         self._client = client
         self._id = id_
+        self._tty = tty
         self._stream, self._carried = stream
         self._feeder: Feeder | None = None
 
     @classmethod
-    async def begin(cls, client: DockerClient, id_: str) -> Self:
-        """Start it, attached."""
+    async def begin(cls, client: DockerClient, id_: str, *, tty: bool = False) -> Self:
+        """Start it, attached; with a terminal, all that it writes is stdout."""
         request = await client.request(
             "POST",
             f"/exec/{id_}/start",
-            body=b'{"Detach": false, "Tty": false}',
+            body=json.dumps({"Detach": False, "Tty": tty}).encode(),
             is_json=True,
             upgrade=True,
         )
-        return cls(client, id_, stream=await client.hijack(request))
+        return cls(client, id_, stream=await client.hijack(request), tty=tty)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         frames = Frames()
         data = self._carried or await self._read()
         while data:
-            for output in frames.feed(data):
+            for output in [Output("stdout", data)] if self._tty else frames.feed(data):
                 yield output
             data = await self._read()
         if self._feeder is not None and self._feeder.error is not None:

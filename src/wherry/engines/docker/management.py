@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient, Query
     from wherry.images.credentials import CredentialSource
 
-_ATTACHED = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False}
+_ATTACHED = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True}
 
 
 class Management:
@@ -83,17 +83,22 @@ class Management:
         env: Mapping[str, str] | None = None,
         user: str | None = None,
         workdir: str | None = None,
+        tty: bool = False,
     ) -> AsyncIterator[Execution]:
-        """Run one more program in a running container; its events are those of a container."""
+        """Run one more program in a running container; its events are those of a container.
+
+        With ``tty`` it has a terminal, and what it writes is all stdout.
+        """
         body: dict[str, Any] = {
             **_ATTACHED,
+            "Tty": tty,
             "Cmd": [*command],
             "Env": [f"{name}={value}" for name, value in _items(env)],
             "User": user or "",
             "WorkingDir": workdir or "",
         }
         made = await self._client.call("POST", _path(container, "exec"), data=body)
-        execution = await Execution.begin(self._client, made["Id"])
+        execution = await Execution.begin(self._client, made["Id"], tty=tty)
         try:
             execution.feed(stdin)
             yield execution
