@@ -1,4 +1,4 @@
-"""What the tests of the real local engine share."""
+"""What the tests of the real local engine share, and those of queues."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.dispatching import producer, queue  # noqa: F401 - fixtures
 from tests.support.local_calls import Calls, calls_on, data_with_busybox
 
 

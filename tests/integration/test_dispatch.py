@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from tests.support.dispatching import (
     Gate,
     Producer,
     dispatching,
-    producing,
     run,
     take,
 )
@@ -28,17 +26,6 @@ from wherry.triggers.amqp.outcome import exit_codes
 
 if TYPE_CHECKING:
     from tests.support.rabbitmq import Rabbit
-
-
-@pytest.fixture
-def queue(request: pytest.FixtureRequest) -> str:
-    return f"q-{abs(hash(request.node.name)) % 10**12}"
-
-
-@pytest.fixture
-async def producer(rabbit: Rabbit, queue: str) -> AsyncIterator[Producer]:
-    async with producing(rabbit, queue) as made:
-        yield made
 
 
 async def test_no_more_messages_run_at_one_time_than_are_wanted(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.dispatching import Producer, dispatching, end, producing, run
+from tests.support.dispatching import Producer, dispatching, end, run
 from tests.support.dispatching import dispatcher_process as started
 
 from wherry.engines.docker.engine import DockerEngine
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from tests.support.rabbitmq import Rabbit
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-async def producer(rabbit: Rabbit, request: pytest.FixtureRequest) -> AsyncIterator[Producer]:
-    async with producing(rabbit, f"d-{abs(hash(request.node.name)) % 10**12}") as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from pamqp import encode
 from tests.support.dispatching import (
     Gate,
     Producer,
     crash,
     dispatching,
-    producing,
     run,
 )
 
 from wherry.testing import MemoryEngine
 
 if TYPE_CHECKING:
+    import pytest
     from tests.support.rabbitmq import Rabbit
-
-
-@pytest.fixture
-def queue(request: pytest.FixtureRequest) -> str:
-    return f"q-{abs(hash(request.node.name)) % 10**12}"
-
-
-@pytest.fixture
-async def producer(rabbit: Rabbit, queue: str) -> AsyncIterator[Producer]:
-    async with producing(rabbit, queue) as made:
-        yield made
 
 
 async def test_a_crash_loses_no_message(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import aio_pika
+import pytest
 
 from wherry.client import AsyncClient
 from wherry.testing import Call, MemoryEngine
@@ -107,6 +108,24 @@ async def producing(rabbit: Rabbit, name: str) -> AsyncIterator[Producer]:
         finally:
             for suffix in ("", ".dead", ".replies", ".retry.10", ".retry.20", ".retry.1000"):
                 await channel.queue_delete(f"{name}{suffix}")
+
+
+def queue_of(request: pytest.FixtureRequest) -> str:
+    """Return a queue's name that no other test has."""
+    return f"q-{abs(hash(request.node.nodeid)) % 10**12}"
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> str:
+    """The name of a queue of the test's own."""
+    return queue_of(request)
+
+
+@pytest.fixture
+async def producer(rabbit: Rabbit, queue: str) -> AsyncIterator[Producer]:
+    """Who sends messages to that queue."""
+    async with producing(rabbit, queue) as made:
+        yield made
 
 
 class Line:

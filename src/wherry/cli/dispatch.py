@@ -84,6 +84,7 @@ def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from wherry.server import journal
+    from wherry.server.containers import named_containers
     from wherry.server.dispatching import DispatchServer
     from wherry.triggers.amqp.outcome import exit_codes
     from wherry.units import parse_size
@@ -94,14 +95,12 @@ def main(args: argparse.Namespace) -> int:
     spec = engine_spec(args.engine)
     journal.keep_journal(access=False)
     logging.getLogger("wherry").setLevel(logging.INFO if args.verbose else logging.WARNING)
-    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # it logs what it raises as well
-    logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
     engine = _engine(spec, args)
     server = DispatchServer(
         options=options,
         engine=engine,
         say=_say_json if args.json else _say,
-        named=_named(engine),
+        named=named_containers(engine),
         files=tuple(Path(path) for path in args.config),
         state=data / "state",
         codes=codes,
@@ -117,26 +116,19 @@ def main(args: argparse.Namespace) -> int:
 def options_of(args: argparse.Namespace, data: Path) -> DispatchOptions:
     """Return what the command line asks for; raises :class:`UsageError`."""
     from pathlib import Path
-    from urllib.parse import urlsplit
 
+    from wherry.triggers.amqp.address import Address
     from wherry.triggers.amqp.options import QUEUE, DispatchOptions
     from wherry.triggers.amqp.policy import Policy, read_policy
 
-    try:
-        address = urlsplit(args.amqpaddr)
-        right = address.scheme in ("amqp", "amqps") and address.hostname and address.port != 0
-    except ValueError:
-        right = False
-    if not right:
-        raise UsageError(
-            "AMQPADDR: it must be amqp:// or amqps://[USER:PASSWORD@]HOST[:PORT][/VHOST]"
-        )
+    address = Address.parse(args.amqpaddr, name="AMQPADDR")
     queue_type = args.queue_type or "classic"
     if queue_type not in ("classic", "quorum"):
         raise UsageError(f"--queue-type: {queue_type!r} must be classic or quorum")
     usual = DispatchOptions(url="", state=data)
     return DispatchOptions(
-        url=args.amqpaddr,
+        url=address.url,
+        patience=address.patience,
         queue=args.queue or QUEUE,
         state=data / "dispatch",
         concurrency=_count(args.concurrency, usual.concurrency),
@@ -169,16 +161,6 @@ def _engine(spec: str, args: argparse.Namespace) -> Any:  # noqa: ANN401 - of an
     local = spec.partition(":")[0] == engines.LOCAL
     data_dir = args.data_dir if local else None
     return engines.open_engine(argparse.Namespace(engine=spec, data_dir=data_dir), quiet=True)
-
-
-def _named(engine: object) -> Any:  # noqa: ANN401 - a protocol of the trigger's
-    if type(engine).__name__ != "DockerEngine":
-        return None
-    from wherry.engines.docker.engine import DockerEngine
-    from wherry.engines.docker.named import NamedContainers
-
-    assert isinstance(engine, DockerEngine)
-    return NamedContainers(engine)
 
 
 def _data(args: argparse.Namespace) -> Path:

@@ -14,15 +14,17 @@ from wherry.calls.workers import QueueWorkers
 from wherry.client import AsyncClient
 from wherry.functions.reload import FileSource
 from wherry.functions.store import FunctionStore
+from wherry.server.dispatched import dispatched
 from wherry.server.ownership import Ownership
-from wherry.server.schedules import scheduled
 from wherry.server.schedule_pages import SchedulePages
+from wherry.server.schedules import scheduled
 from wherry.service.keeping import Keeping
 from wherry.service.recent import Recent
 from wherry.service.service import FunctionService
 from wherry.triggers.cgi.handler import Cgi
 from wherry.triggers.http.app import dashboard_at, gateway
 from wherry.triggers.http.auth import Auth
+from wherry.triggers.http.dispatch_metrics import DispatchMetrics
 from wherry.triggers.http.metrics import Metrics
 from wherry.triggers.http.parts import GatewayOptions, Parts
 from wherry.triggers.http.passwords import BasicUser, own_basic_user, read_basic_user
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from wherry.engines.base import Engine
     from wherry.functions.model import Deployed, Mode
     from wherry.server.options import ServeOptions
+    from wherry.triggers.amqp.service import Dispatching
     from wherry.triggers.cron.service import Schedules
 
 
@@ -51,6 +54,7 @@ class Assembled:
     workers: QueueWorkers
     files: FileSource | None
     schedules: Schedules
+    dispatching: Dispatching
 
 
 @asynccontextmanager
@@ -90,6 +94,10 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         schedules = await stack.enter_async_context(
             scheduled(options, engine, service=service, client=client, metrics=counted)
         )
+        dispatching = await stack.enter_async_context(
+            dispatched(options, engine, service=service, client=client)
+        )
+        metrics.registry.register(DispatchMetrics(dispatching))
         tokens = TokenStore(options.state)
         parts = Parts(
             service=service,
@@ -97,6 +105,7 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
             calls=calls,
             workers=workers,
             schedules=schedules,
+            dispatching=dispatching,
             logs=logs,
             tokens=tokens,
             guard=_guard(options, tokens),
@@ -122,6 +131,7 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
             logs=logs,
             guard=parts.guard,
             files=files,
+            schedules=SchedulePages(schedules),
             performers=performers,
         )
         app = gateway(parts, modes=modes, more=[dashboard_at("/ui/"), *dashboard_routes(dashboard)])
@@ -131,7 +141,7 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
             workers=workers,
             files=files if options.files else None,
             schedules=schedules,
-            schedules=SchedulePages(schedules),
+            dispatching=dispatching,
         )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from wherry.engines.base import Engine
     from wherry.engines.docker.engine import DockerEngine
+    from wherry.triggers.amqp.performing import NamedContainers
     from wherry.triggers.cron.jobs import Events
 
 
@@ -26,13 +27,8 @@ class EngineContainers:
     @classmethod
     def of(cls, engine: Engine) -> Self | None:
         """Return those of an engine; None for one that has no containers by name."""
-        import sys
-
-        if "wherry.engines.docker.engine" not in sys.modules:
-            return None
-        from wherry.engines.docker.engine import DockerEngine
-
-        return cls(engine) if isinstance(engine, DockerEngine) else None
+        docker = _docker(engine)
+        return cls(docker) if docker is not None else None
 
     def exec(
         self,
@@ -62,3 +58,22 @@ class EngineContainers:
         """Return the running containers that declare jobs."""
         found = await self._engine.management.list(labels={ENABLED: None})
         return [Labelled(each.name, each.labels) for each in found]
+
+
+def named_containers(engine: Engine) -> NamedContainers | None:
+    """Return an engine's containers that keep a name; None for one that has none."""
+    if (docker := _docker(engine)) is None:
+        return None
+    from wherry.engines.docker.named import NamedContainers as OfDocker
+
+    return OfDocker(docker)
+
+
+def _docker(engine: Engine) -> DockerEngine | None:
+    import sys
+
+    if "wherry.engines.docker.engine" not in sys.modules:
+        return None
+    from wherry.engines.docker.engine import DockerEngine
+
+    return engine if isinstance(engine, DockerEngine) else None

@@ -41,3 +41,5 @@ def keep_journal(*, access: bool) -> None:
     ours.propagate = False
     logging.getLogger("wherry.access").setLevel(logging.INFO if access else logging.WARNING)
     logging.getLogger("asyncio").handlers = [handler]
+    for name in ("aiormq", "aio_pika"):  # they log what they raise as well
+        logging.getLogger(name).setLevel(logging.CRITICAL)

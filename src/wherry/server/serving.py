@@ -67,6 +67,7 @@ async def _beside(made: Assembled, certificate: Certificate | None) -> AsyncIter
     """Work on the queue and look after files; what fails there ends the server."""
     async with asyncio.TaskGroup() as group:
         group.create_task(made.workers.run())
+        group.create_task(made.dispatching.run())
         watching = [group.create_task(made.schedules.run())]
         if made.files is not None:
             watching.append(group.create_task(made.files.run()))
@@ -86,6 +87,7 @@ async def _stop(
         group.create_task(funker.stop(grace=grace, at_once=stopping.at_once))
         group.create_task(made.parts.logs.aclose())  # who follows a log would never go
         group.create_task(listening.stop(grace=grace, at_once=stopping.at_once))
+        group.create_task(made.dispatching.stop(at_once=stopping.at_once))
         group.create_task(_stop_queue(made, stopping, grace=grace))
         group.create_task(made.schedules.stop(grace=grace, at_once=stopping.at_once))
 

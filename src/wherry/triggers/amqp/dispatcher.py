@@ -16,6 +16,7 @@ from wherry.triggers.amqp.outcome import Outcome
 from wherry.triggers.amqp.record import Held
 from wherry.triggers.amqp.session import Session, SessionLost, session
 from wherry.triggers.amqp.settling import Say, Settling
+from wherry.triggers.amqp.tally import Tally
 
 if TYPE_CHECKING:
     from wherry.triggers.amqp.options import DispatchOptions
@@ -37,22 +38,44 @@ class Dispatcher:
     ) -> None:
         self.connected = asyncio.Event()
         """Whether messages are heard now."""
+        self.problem: str | None = None
+        """Why none are heard."""
+        self.tally = Tally()
         self._options = options
         self._performer = performer
         self._record = record
-        self._settling = Settling(options, record, say=say)
+        self._settling = Settling(options, record, say=say, tally=self.tally)
         self._flights = Flights()
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: Session | None = None
         self._changed = asyncio.Event()
         self._stopping = False
+        self._is_refused = False
 
-    async def run(self, stop: asyncio.Event, *, at_once: asyncio.Event) -> None:
+    @property
+    def running(self) -> int:
+        """How many messages are being dealt with now."""
+        return len(self._tasks)
+
+    async def run(
+        self, stop: asyncio.Event, *, at_once: asyncio.Event, patient: bool = False
+    ) -> None:
         """Dispatch until ``stop``; ``at_once`` ends what still runs then.
 
         A broker that is away is waited for. Raises :class:`UsageError` for an address, login or
-        queue that cannot be right when it is first tried.
+        queue that cannot be right when it is first tried; who is ``patient`` tries that again, too.
         """
+        try:
+            await self._dispatch(stop, at_once=at_once, patient=patient)
+            await self._finish(at_once)
+        finally:
+            for task in self._tasks:  # where it ends in any other way
+                task.cancel()
+            await _ended(self._tasks)
+
+    async def _dispatch(
+        self, stop: asyncio.Event, *, at_once: asyncio.Event, patient: bool
+    ) -> None:
         pause, has_worked = _FIRST_PAUSE, False
         while not stop.is_set():
             try:
@@ -60,13 +83,20 @@ class Dispatcher:
                     pause, has_worked = _FIRST_PAUSE, True
                     await self._serve(opened, stop=stop, at_once=at_once)
             except (EngineUnavailable, SessionLost, UsageError) as error:
-                if isinstance(error, UsageError) and not has_worked:
+                if isinstance(error, UsageError) and not (has_worked or patient):
                     raise
-                _log.warning("the broker is away", extra={"reason": str(error), "again": pause})
+                self._note(error)
             if not stop.is_set():
                 await _happens(stop, within=pause)
                 pause = min(2 * pause, self._options.longest_pause)
-        await self._finish(at_once)
+
+    def _note(self, error: Exception) -> None:
+        """Say once why nothing is heard, and then only what is new."""
+        if self.problem is None or isinstance(error, UsageError) != self._is_refused:
+            said = {"queue": self._options.queue, "reason": str(error)}
+            _log.warning("no messages are heard; it is tried again", extra=said)
+        self.problem = str(error)
+        self._is_refused = isinstance(error, UsageError)
 
     async def _serve(self, opened: Session, *, stop: asyncio.Event, at_once: asyncio.Event) -> None:
         await self._recover(opened)
@@ -79,8 +109,10 @@ class Dispatcher:
                 self._stopping = True
                 await opened.quiet()
                 await self._finish(at_once)
+                return
         finally:
             self._enter(None)
+        raise SessionLost("the connection to the broker was lost")
 
     def _enter(self, opened: Session | None) -> None:
         self._session = opened
@@ -89,6 +121,7 @@ class Dispatcher:
         if opened is None:
             self.connected.clear()
         else:
+            self.problem = None
             self.connected.set()
 
     async def _recover(self, opened: Session) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from wherry.triggers.amqp.address import PATIENCE
 from wherry.triggers.amqp.policy import Policy
 
 QUEUE = "docker-dispatch"
@@ -17,7 +18,11 @@ class DispatchOptions:
     """Everything about one dispatcher but its engine."""
 
     url: str = field(repr=False)
-    """``amqp://user:password@host:port/vhost?options``, or ``amqps://``."""
+    """As :attr:`wherry.triggers.amqp.address.Address.url`."""
+    asked: str = "AMQPADDR"
+    """What errors about the address call it."""
+    patience: float = PATIENCE
+    """Seconds until the broker must have taken a connection."""
     queue: str = QUEUE
     state: Path
     """Directory of the record."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ _PATIENCE = 20.0
 """Seconds for any exchange with the broker."""
 LOST = (*exceptions.CONNECTION_EXCEPTIONS, asyncio.InvalidStateError)
 """What a client raises whose connection has gone, or goes; TimeoutError is an OSError."""
+_NOT_ALLOWED = 530
+"""AMQP's code for a vhost that is not there, or not for this user."""
 Arrived = Callable[[Delivery], None]
 
 
@@ -211,12 +214,35 @@ async def session(options: DispatchOptions) -> AsyncIterator[Session]:
 async def _connected(options: DispatchOptions) -> AbstractConnection:
     try:
         return await aio_pika.connect(
-            options.url, timeout=_PATIENCE, client_properties={"connection_name": "wherry dispatch"}
+            options.url,
+            timeout=options.patience,
+            client_properties={"connection_name": "wherry dispatch"},
         )
     except (exceptions.AuthenticationError, exceptions.ProbableAuthenticationError) as error:
-        raise UsageError("AMQPADDR: the broker refuses this user and password") from error
+        raise UsageError(f"{options.asked}: the broker refuses this user and password") from error
     except LOST as error:
-        raise EngineUnavailable(f"the broker cannot be reached: {error}") from error
+        if (reason := _refusal(error)) is not None:
+            raise UsageError(f"{options.asked}: {reason}") from error
+        raise EngineUnavailable(f"the broker cannot be reached: {_said(error)}") from error
+
+
+def _refusal(error: BaseException) -> str | None:
+    """Say why no later try does better, where that is so."""
+    for each in (error, error.__cause__, error.__context__):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return (
+                f"the broker's certificate is not trusted: {each.verify_message}; "
+                "?cafile=FILE names the authority that signed it"
+            )
+        if isinstance(each, ssl.SSLError) and each.reason == "WRONG_VERSION_NUMBER":
+            return "what listens there speaks no TLS; amqp:// is without"
+    if isinstance(error, exceptions.ConnectionClosed) and error.args[:1] == (_NOT_ALLOWED,):
+        return f"the broker refuses the connection: {error.args[1]}"
+    return None
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 async def _declare(connection: AbstractConnection, options: DispatchOptions) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wherry.triggers.amqp.flights import Flight
     from wherry.triggers.amqp.options import DispatchOptions
     from wherry.triggers.amqp.record import Known, Record
+    from wherry.triggers.amqp.tally import Tally
 
 Say = Callable[[Outcome, Mapping[str, Any]], None]
 """Shows a result where results go."""
@@ -28,8 +29,9 @@ _log = logging.getLogger(__name__)
 class Settling:
     """Settles flights; each step happens once per flight, however often it has to begin anew."""
 
-    def __init__(self, options: DispatchOptions, record: Record, *, say: Say) -> None:
+    def __init__(self, options: DispatchOptions, record: Record, *, say: Say, tally: Tally) -> None:
         self._options = options
+        self._tally = tally
         self._record = record
         self._say = say
         self._saying = asyncio.Lock()
@@ -52,6 +54,7 @@ class Settling:
         assert delivery.id is not None
         await self._record.settle(self._options.queue, delivery.id)
         await session.ack(delivery)
+        self._tally.repeated += 1
 
     async def _retry(self, flight: Flight, session: Session) -> None:
         outcome = flight.outcome
@@ -61,6 +64,7 @@ class Settling:
             again = flight.delivery.again(attempts=outcome.attempt, more={REASON: outcome.reason})
             await self._put(again, queue, session)
             flight.steps.add("retry")
+            self._tally.retried += 1
             extra = {"attempt": outcome.attempt, "seconds": delay, "reason": outcome.reason}
             _log.info("a message is tried again", extra=extra)
 
@@ -79,9 +83,16 @@ class Settling:
             steps.add("bury")
         if "say" not in steps:
             steps.add("say")
+            self._count(outcome)
             await self._show(outcome, document)
         if delivery.id is not None:
             await self._record.settle(self._options.queue, delivery.id)
+
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.fate == "reject":
+            self._tally.rejected += 1
+        else:
+            self._tally.acknowledged += 1
 
     async def _show(self, outcome: Outcome, document: Mapping[str, Any]) -> None:
         """Print a result; a reader that is slow or gone is no reason to lose the broker."""

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from wherry.functions.values import GATEWAY, first_segment
 from wherry.triggers.http import (
     async_calls,
+    dispatches,
     function_logs,
     health,
     metrics,
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from wherry.functions.model import Mode
     from wherry.triggers.http.parts import Parts
 
-_MODULES = (health, system, secrets, namespaces, function_logs, async_calls, schedules, metrics,
-            openapi)  # fmt: skip
+_MODULES = (health, system, secrets, namespaces, function_logs, async_calls, schedules, dispatches,
+            metrics, openapi)  # fmt: skip
 
 
 def gateway(

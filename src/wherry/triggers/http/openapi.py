@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from wherry.triggers.http import (
     async_calls,
+    dispatches,
     function_logs,
     health,
     namespaces,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from wherry.triggers.http.parts import Parts
 
-_MODULES = (health, system, secrets, namespaces, function_logs, async_calls, schedules)
+_MODULES = (health, system, secrets, namespaces, function_logs, async_calls, schedules,
+            dispatches)  # fmt: skip
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"{(\w+)}")
 _TAKEN = {

@@ -46,6 +46,8 @@ class Parts:
     """The :class:`wherry.calls.workers.QueueWorkers` that empty the queue."""
     schedules: Any = None
     """A :class:`wherry.triggers.cron.service.Schedules`."""
+    dispatching: Any = None
+    """A :class:`wherry.triggers.amqp.service.Dispatching`."""
     logs: Any = None
     """A :class:`wherry.calls.logs.FunctionLogs`."""
     tokens: TokenStore | None = None

@@ -1,0 +1,92 @@
+"""Dispatch as a part of the server: its own functions and engine, for the messages of queues."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from wherry.server.containers import named_containers
+from wherry.server.dispatch_table import tables_of
+from wherry.triggers.amqp.performing import Performer
+from wherry.triggers.amqp.record import Record
+from wherry.triggers.amqp.service import Dispatched, Dispatching
+
+if TYPE_CHECKING:
+    from wherry.client import AsyncClient
+    from wherry.engines.base import Engine
+    from wherry.server.dispatch_table import DispatchTable
+    from wherry.server.options import ServeOptions
+    from wherry.service.service import FunctionService
+    from wherry.triggers.amqp.outcome import Outcome
+    from wherry.triggers.amqp.performing import NamedContainers
+    from wherry.triggers.amqp.settling import Say
+
+_log = logging.getLogger("wherry.dispatch")
+
+
+@asynccontextmanager
+async def dispatched(
+    options: ServeOptions, engine: Engine, *, service: FunctionService, client: AsyncClient
+) -> AsyncIterator[Dispatching]:
+    """Open what the queues of a server's files need; leaving the block closes it.
+
+    Raises :class:`wherry.errors.WherryError` for a table or a state that cannot be used.
+    """
+    tables = tables_of(options)
+    if not tables:  # the client of the broker is not even imported
+        yield Dispatching()
+        return
+    from wherry.triggers.amqp.dispatcher import Dispatcher
+
+    named = named_containers(engine)
+    async with AsyncExitStack() as stack:
+        made = []
+        for table in tables:
+            record = await Record.open(table.options.state)
+            stack.push_async_callback(record.aclose)
+            performer = _performer(table, service=service, client=client, named=named)
+            said = _saying(table.options.queue)
+            made.append(
+                Dispatched(
+                    name=table.name,
+                    queue=table.options.queue,
+                    broker=table.shown,
+                    concurrency=table.options.concurrency,
+                    dispatcher=Dispatcher(table.options, performer, record=record, say=said),
+                )
+            )
+        yield Dispatching(made)
+
+
+def _performer(
+    table: DispatchTable,
+    *,
+    service: FunctionService,
+    client: AsyncClient,
+    named: NamedContainers | None,
+) -> Performer:
+    return Performer(
+        client=client,
+        service=service,
+        named=named,
+        codes=table.codes,
+        timeout=table.timeout,
+        max_output=table.max_output,
+    )
+
+
+def _saying(queue: str) -> Say:
+    """Return what logs each outcome: who it was about and how it ended, never what was said."""
+
+    def say(outcome: Outcome, document: Mapping[str, Any]) -> None:
+        keys = ("message_id", "operation", "container", "exit_code", "attempt")
+        extra = {"queue": queue, **{key: document[key] for key in keys}}
+        if outcome.fate == "ack":
+            _log.info("a message has had its outcome", extra=extra)
+        else:
+            extra["reason"] = outcome.reason
+            _log.warning("a message is a dead letter", extra=extra)
+
+    return say
