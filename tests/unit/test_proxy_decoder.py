@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from wherry.errors import EngineError
 from wherry.proxy.decoder import OBJECT_LIMIT, Decoder, json_objects
 
