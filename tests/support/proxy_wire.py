@@ -113,6 +113,14 @@ async def standing(handler: Handler, patience: Patience | None = None) -> AsyncI
         await stand.stop()
 
 
+async def echo(exchange: Exchange) -> None:
+    """Answer with what was understood of the request."""
+    request = exchange.request
+    body = await request.body.read()
+    text = f"{request.method} {request.target.decode()} {body!r}"
+    await exchange.answer(200, text.encode(), content_type="text/plain")
+
+
 EngineHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

@@ -1,0 +1,126 @@
+"""The limits of the proxy's front: slow clients, many clients, and its stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from tests.support.proxy_wire import Client, echo, standing
+from wherry.proxy.front import Exchange, Patience
+
+GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def test_a_slow_head_is_408_and_a_slow_body_too() -> None:
+    async with standing(echo, Patience(head=0.02, body=0.02)) as stand:
+        client = stand.client()
+        await client.send(b"GET / HT")
+        assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
+        client = stand.client()
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+        assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_client_that_says_nothing_is_let_go() -> None:
+    async with standing(echo, Patience(head=0.02, idle=0.02)) as stand:
+        client = stand.client()
+        assert await client.rest() == b""
+        client = stand.client()
+        assert (await client.ask(GET))[0] == 200
+        assert await client.rest() == b""
+
+
+async def test_one_client_too_many_is_refused_and_an_idle_one_gives_way() -> None:
+    holding = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await holding.wait()
+        await exchange.answer(200)
+
+    async with standing(handler, Patience(connections=2)) as stand:
+        first, second = stand.client(), stand.client()
+        await first.send(GET)
+        await second.send(GET)
+        await asyncio.sleep(0.01)
+        assert (await stand.client().rest()).startswith(b"HTTP/1.1 503 ")
+        holding.set()
+        assert (await first.answer())[0] == (await second.answer())[0] == 200
+        await asyncio.sleep(0.01)
+        assert (await stand.client().ask(GET))[0] == 200  # the first was idle
+        assert await first.rest() == b""
+
+
+async def test_one_stream_too_many_is_refused() -> None:
+    async def forever() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.Event().wait()
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.stream(200, forever(), content_type="text/plain")
+
+    async with standing(handler, Patience(streams=1)) as stand:
+        first = stand.client()
+        await first.send(GET)
+        await first.until(b"1\r\nx\r\n")
+        assert (await stand.client().ask(GET))[0] == 429
+        first.close()
+        second: Client
+        while (second := stand.client()) and (await status_of(second)) == b"429":
+            await asyncio.sleep(0)
+
+
+async def status_of(client: Client) -> bytes:
+    await client.send(GET)
+    return (await client.until(b"\r\n\r\n"))[9:12]
+
+
+async def test_a_client_that_does_not_read_stops_the_source() -> None:
+    taken = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b"x" * 65536
+
+    async with standing(lambda e: e.stream(200, chunks(), content_type="text/plain")) as stand:
+        client = stand.client()
+        await client.send(GET)
+        before = -1
+        while before != taken:
+            before = taken
+            await asyncio.sleep(0.03)
+        assert taken < 20  # what two sockets hold, and one piece
+
+
+async def test_a_front_that_stops_lets_answers_end_and_takes_no_more() -> None:
+    holding = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await holding.wait()
+        await exchange.answer(200, b"to the end")
+
+    async with standing(handler) as stand:
+        idle, busy = stand.client(), stand.client()
+        await busy.send(GET)
+        await asyncio.sleep(0.01)
+        stopping = asyncio.create_task(stand.front.stop(grace=20))
+        assert await idle.rest() == b""
+        holding.set()
+        answer = await busy.rest()
+        assert b"Connection: close" in answer
+        assert answer.endswith(b"to the end")
+        await stopping
+
+
+async def test_a_front_that_stops_cuts_what_does_not_end() -> None:
+    async def handler(exchange: Exchange) -> None:
+        await asyncio.Event().wait()
+
+    async with standing(handler) as stand:
+        client = stand.client()
+        await client.send(GET)
+        await asyncio.sleep(0.01)
+        await stand.front.stop(grace=0.01)
+        assert await client.rest() == b""
+        stand.serving.clear()
