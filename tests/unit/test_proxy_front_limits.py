@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from tests.support.proxy_wire import Client, echo, standing
+
 from wherry.proxy.front import Exchange, Patience
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
