@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.support.scheduling import START, Scheduling, SimulatedClock, scheduling
 
-from wherry.errors import AlreadyExists, NotFound, Unsupported, UsageError
+from wherry.errors import AlreadyExists, EngineError, NotFound, Unsupported, UsageError
 from wherry.models import Exit
 from wherry.triggers.cron.clock import WallClock
 from wherry.triggers.cron.model import Definition, Run, Schedule
-from wherry.triggers.cron.rows import Retention
+from wherry.triggers.cron.rows import Claim, Lost, Retention, Won
+from wherry.triggers.cron.store import RunFilter
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -255,3 +256,53 @@ async def test_the_wall_clock_wakes_in_time_and_on_changes() -> None:
         await clock.until(clock.now() - 1, asyncio.Event())
     finally:
         clock.close()
+
+
+async def test_many_that_are_due_at_once_are_claimed_together(on: Scheduling) -> None:
+    await asyncio.gather(*(on.add(f"job {number}", "* * * * *") for number in range(600)))
+    claim, sizes = on.store.claim, list[int]()
+
+    async def counted(claims: Sequence[Claim]) -> list[Won | Lost]:
+        sizes.append(len(claims))
+        return await claim(claims)
+
+    on.store.claim = counted  # type: ignore[method-assign]
+    await on.pass_time(60)
+    assert sizes == [256, 256, 88]
+    assert len(set(on.did.runs)) == len(on.did.runs) == 600
+    assert {known.next for known in on.scheduler.known.values()} == {START + 120}
+    runs = await on.store.runs(RunFilter(limit=1000))
+    assert len({run.number for run in runs}) == len({run.id for run in runs}) == 600
+
+
+async def test_what_is_changed_while_others_are_claimed_goes_by_its_new_definition(
+    on: Scheduling,
+) -> None:
+    await on.add("changed", "0 * * * *")
+    await on.add("gone", "0 * * * *")
+    claim = on.store.claim
+
+    async def meanwhile(claims: Sequence[Claim]) -> list[Won | Lost]:
+        on.store.claim = claim  # type: ignore[method-assign]
+        await on.add("changed", "30 * * * *")
+        await on.scheduler.remove("gone")
+        return await claim(claims)
+
+    on.store.claim = meanwhile  # type: ignore[method-assign]
+    await on.pass_time(2 * HOUR)
+    assert on.did.times("changed") == [START + 1.5 * HOUR]
+    assert on.did.times("gone") == []
+    assert set(on.scheduler.known) == {"changed"}
+
+
+async def test_a_store_that_fails_is_asked_again_and_no_tick_is_lost(on: Scheduling) -> None:
+    await on.add("hourly", "0 * * * *")
+    claim = on.store.claim
+
+    async def failing(claims: Sequence[Claim]) -> list[Won | Lost]:
+        on.store.claim = claim  # type: ignore[method-assign]
+        raise EngineError("the disk is full")
+
+    on.store.claim = failing  # type: ignore[method-assign]
+    await on.pass_time(HOUR + 10)
+    assert on.did.times("hourly") == [START + HOUR + 1]  # a second is waited for the store

@@ -54,6 +54,11 @@ class Book:
         if known.next is not None:
             heapq.heappush(self._heap, (known.next, known.name))
 
+    def put_back(self, known: Known, changed: Known) -> None:
+        """Insert what became of a schedule that was due, unless it was changed meanwhile."""
+        if self.known.get(known.name) is known:
+            self.put(changed)
+
     def forget(self, name: str) -> None:
         """Remove a schedule. Harmless if there is none."""
         self.known.pop(name, None)

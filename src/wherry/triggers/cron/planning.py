@@ -1,14 +1,14 @@
-"""Which ticks are due, which are too late, and when to look again."""
+"""Which ticks of a schedule are due now, and which are too late."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wherry.triggers.cron.rows import Claim
 
 if TYPE_CHECKING:
-    from wherry.triggers.cron.model import Entry, Schedule
+    from wherry.triggers.cron.book import Known
+    from wherry.triggers.cron.model import Cause, Entry, Schedule
 
 GRACE = 5.0
 """Seconds that a tick may be late without having been missed."""
@@ -16,56 +16,49 @@ _COUNTED = 1000
 """Missed ticks that are counted; of more, the rest is passed over at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do with one schedule now."""
+def plan(known: Known, *, now: float) -> tuple[Claim, ...]:
+    """Return what is due from the next tick on, in the order of their ticks.
 
-    claims: tuple[Claim, ...]
-    """In the order of their ticks."""
-    next: float | None
-    """Unix seconds; None: never again."""
-
-
-def plan(schedule: Schedule, entry: Entry, *, now: float) -> Plan:
-    """Say what is due between the last tick and now.
-
-    A tick that is at most :data:`GRACE` late is run. Of those that are later the last one is run,
-    once, where the schedule's catch-up window holds it; all others were missed.
+    The first tick that is at most :data:`GRACE` late is run; those after it are for the next
+    look, so that nobody waits until they are worked out. Of those that are later the last one is
+    run, once, where the schedule's catch-up window holds it; all others were missed.
     """
-    late, due, upcoming = _sorted(schedule, entry.last_tick, now=now)
+    schedule, entry = known.schedule, known.entry
+    late, due = _sorted(schedule, known.next, now=now)
+    if due is not None and not late:
+        return (_claim(entry, due),)
     claims: list[Claim] = []
-    caught = late[-1] if late and now - late[-1] <= schedule.catch_up and not due else None
+    caught = late[-1] if late and now - late[-1] <= schedule.catch_up and due is None else None
     missed = late[:-1] if caught is not None else late
     if missed:
-        claims.append(_claim(entry, missed[-1], status="missed", count=len(missed)))
+        claims.append(
+            Claim(name=entry.definition.name, revision=entry.revision, tick=missed[-1],
+                  status="missed", count=len(missed))
+        )  # fmt: skip
     if caught is not None:
         claims.append(_claim(entry, caught, cause="catch-up"))
-    claims += [_claim(entry, tick) for tick in due]
-    return Plan(tuple(claims), upcoming)
+    if due is not None:
+        claims.append(_claim(entry, due))
+    return tuple(claims)
 
 
 def _sorted(
-    schedule: Schedule, last: float, *, now: float
-) -> tuple[list[float], list[float], float | None]:
+    schedule: Schedule, tick: float | None, *, now: float
+) -> tuple[list[float], float | None]:
+    """Return the ticks that are too late, and the first of those that are not."""
     late: list[float] = []
-    due: list[float] = []
-    tick = schedule.when.after(last)
     while tick is not None and tick <= now:
         if now - tick <= GRACE:
-            due.append(tick)
-        elif len(late) < _COUNTED:
+            return late, tick
+        if len(late) < _COUNTED:
             late.append(tick)
         else:
             tick = max(tick, now - max(GRACE, schedule.catch_up) - 1.0)
             late[-1] = tick
         tick = schedule.when.after(tick)
-    return late, due, tick
+    return late, None
 
 
-def _claim(
-    entry: Entry, tick: float, *, cause: str = "time", status: str = "waiting", count: int = 1
-) -> Claim:
-    return Claim(
-        name=entry.definition.name, revision=entry.revision, tick=tick,
-        cause=cause, status=status, count=count,  # type: ignore[arg-type]
-    )  # fmt: skip
+def _claim(entry: Entry, tick: float, *, cause: Cause = "time") -> Claim:
+    name = entry.definition.name
+    return Claim(name=name, revision=entry.revision, tick=tick, cause=cause)

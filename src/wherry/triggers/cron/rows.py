@@ -57,6 +57,7 @@ CREATE TABLE outputs (
 CREATE INDEX outputs_name ON outputs (name, number, size);
 """
 _OPEN = "status IN ('waiting', 'running')"
+_AMONG = "name IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,35 +170,68 @@ def rewind(db: sqlite3.Connection, *, now: float) -> None:
 def claim(
     db: sqlite3.Connection, *, claims: Sequence[Claim], owner: str, owners: Path
 ) -> list[Won | Lost]:
-    """Take each tick unless it, or a later one, was taken; one statement says so."""
-    return [_claim(db, each, owner=owner, owners=owners) for each in claims]
+    """Take each tick unless it, or a later one, was taken; ticks of one schedule in their order.
+
+    The transaction is the only one that writes, so what is read here cannot change before it is
+    written. Statements are about all schedules together: many are due in one second.
+    """
+    found: list[Won | Lost | None] = [None] * len(claims)
+    left = dict(enumerate(claims))
+    while left:
+        first: dict[str, int] = {}
+        for place, wanted in left.items():
+            first.setdefault(wanted.name, place)
+        together = [left.pop(place) for place in first.values()]
+        results = _claim(db, together, owner=owner, owners=owners)
+        for place, result in zip(first.values(), results, strict=True):
+            found[place] = result
+    return [each for each in found if each is not None]
 
 
-def _claim(db: sqlite3.Connection, wanted: Claim, *, owner: str, owners: Path) -> Won | Lost:
-    ours = db.execute(
-        "UPDATE schedules SET last_tick = :tick WHERE name = :name AND revision = :revision "
-        "AND NOT paused AND last_tick < :tick RETURNING name",
-        {"name": wanted.name, "revision": wanted.revision, "tick": wanted.tick},
-    ).fetchone()
-    if ours is None:
-        row = db.execute("SELECT * FROM schedules WHERE name = ?", (wanted.name,)).fetchone()
-        return Lost(entry=_entry(row) if row else None)
-    busy = _elsewhere(db, wanted.name, owner=owner, owners=owners)
-    run = _insert(db, wanted, owner=owner)
-    return Won(run=run, elsewhere=busy)
+def _claim(
+    db: sqlite3.Connection, claims: Sequence[Claim], *, owner: str, owners: Path
+) -> list[Won | Lost]:
+    """Take ticks of as many schedules."""
+    asked = json.dumps([wanted.name for wanted in claims])
+    standing: dict[str, sqlite3.Row] = {
+        row["name"]: row
+        for row in db.execute(f"SELECT * FROM schedules WHERE {_AMONG}", (asked,))  # noqa: S608
+    }
+    ours = [wanted for wanted in claims if _is_open(standing.get(wanted.name), wanted)]
+    db.executemany(
+        "UPDATE schedules SET last_tick = ? WHERE name = ?",
+        [(wanted.tick, wanted.name) for wanted in ours],
+    )
+    busy = _elsewhere(db, asked, owner=owner, owners=owners)
+    runs = {run.name: run for run in _inserted(db, ours, owner=owner)}
+    return [
+        Won(run=runs[wanted.name], elsewhere=wanted.name in busy)
+        if wanted.name in runs
+        else Lost(entry=_entry(row) if (row := standing.get(wanted.name)) else None)
+        for wanted in claims
+    ]
 
 
-def _elsewhere(db: sqlite3.Connection, name: str, *, owner: str, owners: Path) -> bool:
-    """Whether a scheduler that lives has a run of this; what dead ones had is over."""
+def _is_open(row: sqlite3.Row | None, wanted: Claim) -> bool:
+    return (
+        row is not None
+        and row["revision"] == wanted.revision
+        and not row["paused"]
+        and row["last_tick"] < wanted.tick
+    )
+
+
+def _elsewhere(db: sqlite3.Connection, names: str, *, owner: str, owners: Path) -> set[str]:
+    """Return which schedules a scheduler that lives runs; what dead ones had is over."""
     others = db.execute(
-        f"SELECT DISTINCT owner FROM runs WHERE name = ? AND owner <> ? AND {_OPEN}",  # noqa: S608
-        (name, owner),
+        f"SELECT DISTINCT name, owner FROM runs WHERE {_AMONG} AND owner <> ? AND {_OPEN}",  # noqa: S608
+        (names, owner),
     ).fetchall()
-    alive = [other for (other,) in others if is_alive(owners, other)]
-    for (other,) in others:
-        if other not in alive:
+    alive = {other: is_alive(owners, other) for other in {other for _, other in others}}
+    for other, lives in alive.items():
+        if not lives:
             _bury(db, other)
-    return bool(alive)
+    return {name for name, other in others if alive[other]}
 
 
 def bury(db: sqlite3.Connection, *, owners: Path) -> None:
@@ -221,16 +255,33 @@ def begin(db: sqlite3.Connection, *, name: str, cause: Cause, scheduled: float, 
     """Note a run besides the ticks; raises :class:`NotFound`."""
     if db.execute("SELECT 1 FROM schedules WHERE name = ?", (name,)).fetchone() is None:
         raise NotFound(f"there is no schedule {name!r}")
-    return _insert(db, Claim(name=name, revision=0, tick=scheduled, cause=cause), owner=owner)
+    asked = Claim(name=name, revision=0, tick=scheduled, cause=cause)
+    return _inserted(db, [asked], owner=owner)[0]
 
 
-def _insert(db: sqlite3.Connection, wanted: Claim, *, owner: str) -> Run:
-    row = db.execute(
-        "INSERT INTO runs (id, name, cause, scheduled, status, count, owner) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *",
-        (new_id(), wanted.name, wanted.cause, wanted.tick, wanted.status, wanted.count, owner),
+def _inserted(db: sqlite3.Connection, claims: Sequence[Claim], *, owner: str) -> list[Run]:
+    """Note a run for each."""
+    (last,) = db.execute(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'runs'"
     ).fetchone()
-    return _run(row)
+    made = [
+        Run(number=number, id=new_id(), name=wanted.name, cause=wanted.cause,
+            scheduled=wanted.tick, status=wanted.status, count=wanted.count)
+        for number, wanted in enumerate(claims, last + 1)
+    ]  # fmt: skip
+    db.executemany(
+        "INSERT INTO runs (number, id, name, cause, scheduled, status, count, owner) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [(run.number, run.id, run.name, run.cause, run.scheduled, run.status, run.count, owner)
+         for run in made],
+    )  # fmt: skip
+    return made
+
+
+def update_all(db: sqlite3.Connection, *, runs: Sequence[Run], keep: Retention) -> None:
+    """Write several runs down."""
+    for each in runs:
+        update(db, run=each, keep=keep)
 
 
 def update(db: sqlite3.Connection, *, run: Run, keep: Retention) -> None:

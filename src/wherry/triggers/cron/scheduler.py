@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _TELLING = 3.0
 """Seconds that are left to tell others of runs that were ended."""
+_AT_ONCE = 256
+"""Ticks of one claim: of very many the first begin before the last are claimed."""
+_WITHOUT_PAUSE = 64
+"""Next ticks that are worked out while nothing else happens."""
 _AGAIN = 1.0
 """Seconds until a store that failed is asked again."""
 
@@ -201,34 +205,40 @@ class Scheduler:
             await asyncio.wait(self._tasks, timeout=_TELLING)
 
     async def _fire(self, now: float) -> None:
-        due = [(known, plan(known.schedule, known.entry, now=now)) for known in self._book.due(now)]
-        if not due:
-            return
-        claims = [claim for _, found in due for claim in found.claims]
+        """Start what is due, and only then work out what comes after it."""
+        due, done = self._book.due(now), list[tuple[Known, float]]()
         try:
-            results = iter(await self.store.claim(claims))
-        except EngineError:
-            for known, _ in due:
-                self._book.put(known)
-            raise
-        for known, found in due:
-            came = [next(results) for _ in found.claims]
-            last = max([known.entry.last_tick, *(claim.tick for claim in found.claims)])
-            self._go_on(known, came, last=last)
+            while due:
+                done += await self._claimed(due[:_AT_ONCE], now=now)
+                del due[:_AT_ONCE]
+                await asyncio.sleep(0)  # they begin now
+        finally:
+            for known in due:
+                self._book.put_back(known, known)
+            for number, (known, last) in enumerate(done, 1):
+                self._book.put_back(known, known.after(last))
+                if number % _WITHOUT_PAUSE == 0:
+                    await asyncio.sleep(0)
+
+    async def _claimed(self, due: list[Known], *, now: float) -> list[tuple[Known, float]]:
+        """Claim ticks and launch those that are ours; return up to where each is dealt with."""
+        plans = [(known, plan(known, now=now)) for known in due]
+        claims = [claim for _, planned in plans for claim in planned]
+        results = iter(await self.store.claim(claims))
+        done = []
+        for known, planned in plans:
+            came = [next(results) for _ in planned]
+            lost = next((each for each in came if isinstance(each, Lost)), None)
             for each in came:
                 if isinstance(each, Won):
                     self._launch(known, each)
-
-    def _go_on(self, known: Known, came: list[Won | Lost], *, last: float) -> None:
-        """Put a schedule back into the book as the store has it by now."""
-        for each in came:
-            if isinstance(each, Lost):
-                if each.entry is None:
-                    self._book.forget(known.name)
-                else:
-                    self._know(each.entry)
-                return
-        self._book.put(known.after(last))
+            if lost is None:
+                done.append((known, planned[-1].tick))
+            elif lost.entry is None:
+                self._book.forget(known.name)
+            else:
+                self._know(lost.entry)
+        return done
 
     def _know(self, entry: Entry) -> Known | None:
         try:

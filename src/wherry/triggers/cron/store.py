@@ -47,6 +47,8 @@ class ScheduleStore:
         self._owner = owner
         self._owners = owners
         self._keep = keep
+        self._soon: dict[int, Run] = {}
+        """Number to what is written in the next turn of the loop."""
 
     @classmethod
     async def open(cls, directory: Path, *, keep: Retention | None = None) -> Self:
@@ -78,6 +80,7 @@ class ScheduleStore:
 
     async def aclose(self) -> None:
         """Close it. Idempotent."""
+        self._write_soon()
         await self._database.aclose()
         self._owner.close()
 
@@ -125,12 +128,24 @@ class ScheduleStore:
 
     async def update(self, run: Run) -> None:
         """Note what is known of a run now; with its end also its output."""
+        self._soon.pop(run.number, None)
         await self._database.write(partial(rows.update, run=run, keep=self._keep))
 
     def update_soon(self, run: Run) -> None:
-        """Begin an :meth:`update` that nobody waits for; what is noted later comes after it."""
-        done = self._database.write_soon(partial(rows.update, run=run, keep=self._keep))
-        done.add_done_callback(_log)
+        """Begin an :meth:`update` that nobody waits for; what is noted later comes after it.
+
+        All of one turn of the loop are written together: the thread that writes would take
+        the processor from the others that are about to begin.
+        """
+        if not self._soon:
+            asyncio.get_running_loop().call_soon(self._write_soon)
+        self._soon[run.number] = run
+
+    def _write_soon(self) -> None:
+        runs, self._soon = list(self._soon.values()), {}
+        if runs:
+            done = self._database.write_soon(partial(rows.update_all, runs=runs, keep=self._keep))
+            done.add_done_callback(_log)
 
     async def runs(self, wanted: RunFilter | None = None) -> list[Run]:
         """Return runs without their output, the latest first."""
