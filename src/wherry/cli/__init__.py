@@ -33,3 +33,11 @@ def docker_dispatch() -> int:
 
     sys.argv[1:1] = ["dispatch"]
     return main()
+
+
+def docker_server() -> int:
+    """Run ``wherry remote`` under the name that DockerServer is installed by."""
+    import sys
+
+    sys.argv[1:1] = ["version"] if sys.argv[1:] == ["--version"] else ["remote"]
+    return main()

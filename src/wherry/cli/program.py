@@ -35,7 +35,9 @@ ROOT = Group(
         "The gateway": {
             "serve": "Serve functions over HTTP",
             "dispatch": "Run a container for each message of a RabbitMQ queue",
+            "remote": "Run containers for clients elsewhere, as DockerServer does",
             "token": "Make, list and remove tokens of this machine's gateway",
+            "proxy": "Serve Docker sockets whose holders have containers of their own only",
         },
         "Functions of a gateway": {
             "deploy": "Give a gateway a function, or a new version of one",
@@ -56,7 +58,7 @@ ROOT = Group(
             "completion": "Print a completion script for bash, zsh or fish",
         },
     },
-    groups=frozenset({"calls", "image", "namespace", "schedule", "secret", "token"}),
+    groups=frozenset({"calls", "image", "namespace", "proxy", "schedule", "secret", "token"}),
     hidden=frozenset({"complete"}),
 )
 

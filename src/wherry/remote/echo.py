@@ -11,10 +11,7 @@ if TYPE_CHECKING:
     from wherry.remote.model import ExecRequest, Port, RunRequest
 
 MASK = "xxxxx"
-_HINTS = (
-    "pass(?:wd|word|phrase)|secret|token|credential|api[-_.]?key|private[-_.]?key|"
-    "access[-_.]?key|auth|pwd"
-)
+_HINTS = "pass|secret|token|credential|api[-_.]?key|private[-_.]?key|access[-_.]?key|auth|pwd"
 _NAME = rf"(?=[\w.-]*(?:{_HINTS}))[\w.-]++"
 _VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'&;|]+)"
 _ASSIGNED = re.compile(rf"(?i)(?P<kept>(?<![\w.-]){_NAME}[\"']?\s*[=:]\s*){_VALUE}")

@@ -17,6 +17,7 @@ class Fault(WherryError):
         status: int,
         compatible: int | None = None,
         headers: Mapping[str, str] | None = None,
+        is_plain: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -24,6 +25,8 @@ class Fault(WherryError):
         self.compatible = status if compatible is None else compatible
         """In the compatible mode, which knows fewer."""
         self.headers = dict(headers or {})
+        self.is_plain = is_plain
+        """Whether the answer is the message alone, as text."""
 
 
 class Malformed(UsageError):

@@ -31,15 +31,21 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
-def keep_journal(*, access: bool) -> None:
-    """Log everything of ours to stderr from now on; requests only with ``access``."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
+def keep_journal(
+    *, access: bool, level: int = logging.INFO, files: logging.Handler | None = None
+) -> None:
+    """Log everything of ours to stderr from now on; requests only with ``access``.
+
+    ``files`` gets the same lines.
+    """
+    handlers = [logging.StreamHandler(), *([files] if files else [])]
+    for handler in handlers:
+        handler.setFormatter(JsonLines())
     ours = logging.getLogger("wherry")
-    ours.handlers = [handler]
-    ours.setLevel(logging.INFO)
+    ours.handlers = handlers
+    ours.setLevel(level)
     ours.propagate = False
-    logging.getLogger("wherry.access").setLevel(logging.INFO if access else logging.WARNING)
-    logging.getLogger("asyncio").handlers = [handler]
+    logging.getLogger("wherry.access").setLevel(level if access else logging.WARNING)
+    logging.getLogger("asyncio").handlers = handlers
     for name in ("aiormq", "aio_pika"):  # they log what they raise as well
         logging.getLogger(name).setLevel(logging.CRITICAL)

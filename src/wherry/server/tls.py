@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wherry.errors import UsageError
@@ -21,10 +24,22 @@ class Certificate:
     New connections get the new one. Files that do not fit together change nothing.
     """
 
-    def __init__(self, cert: Path, key: Path | None) -> None:
-        """Raise :class:`UsageError` for files that cannot be used."""
+    def __init__(
+        self,
+        cert: Path,
+        key: Path | None,
+        *,
+        chain: Path | None = None,
+        option: str = "--tls-cert",
+    ) -> None:
+        """Raise :class:`UsageError`, naming the option, for files that cannot be used.
+
+        ``chain`` is a file of the certificates in between, where ``cert`` does not have them.
+        """
         self._cert = cert
         self._key = key or cert
+        self._chain = chain
+        self._option = option
         self._seen = self._stamp()
         self.context = self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 
@@ -56,19 +71,32 @@ class Certificate:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         try:
-            context.load_cert_chain(self._cert, self._key, password=lambda: "")
+            with self._whole() as cert:
+                context.load_cert_chain(cert, self._key, password=lambda: "")
         except (OSError, ssl.SSLError) as error:
             raise UsageError(
-                f"--tls-cert: {self._cert} and {self._key} are no certificate and its key: {error}"
+                f"{self._option}: {self._cert} and {self._key} are no certificate and its key: "
+                f"{error}"
             ) from error
         return context
 
+    @contextmanager
+    def _whole(self) -> Iterator[Path]:
+        """Yield a file of the certificate with those in between."""
+        if self._chain is None:
+            yield self._cert
+            return
+        parts = [path.read_bytes().rstrip() + b"\n" for path in (self._cert, self._chain)]
+        with os.fdopen(os.memfd_create("certificates"), "wb", buffering=0) as whole:
+            whole.write(b"".join(parts))
+            yield Path(f"/proc/self/fd/{whole.fileno()}")
+
     def _stamp(self) -> Stamp:
         found = []
-        for path in (self._cert, self._key):
+        for path in (self._cert, self._key, *([self._chain] if self._chain else [])):
             try:
                 stat = path.stat()
             except OSError as error:
-                raise UsageError(f"--tls-cert: {path}: {error.strerror}") from error
+                raise UsageError(f"{self._option}: {path}: {error.strerror}") from error
             found.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
         return tuple(found)

@@ -1,0 +1,103 @@
+"""``wherry remote``: containers at a distance, over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wherry.cli import standard
+from wherry.cli.parsing import Parser
+
+if TYPE_CHECKING:
+    import argparse
+
+    from wherry.engines.docker.engine import DockerEngine
+    from wherry.remote.settings import RemoteSettings
+
+_TEXT = """\
+Runs containers of this machine's Docker engine for who has the token: PUT / runs one, GET / lists \
+them, GET /NAME shows logs, POST /NAME executes, DELETE /NAME removes, HEAD /IMAGE pulls. Clients \
+of DockerServer work unchanged. Every option is an environment variable too: DS_TOKEN, DS_PORT, …
+
+Who has the token can become root on the engine's machine, unless --policy says otherwise: serve \
+--https, or an address that strangers cannot reach.
+
+SIGTERM lets requests end; a second one ends them now, with their containers."""
+
+
+def parser() -> Parser:
+    """Return the options."""
+    from wherry.remote.options import OPTIONS
+
+    made = Parser(
+        "remote",
+        summary="Run containers for clients elsewhere, as DockerServer does",
+        text=_TEXT,
+        examples=(
+            "DS_TOKEN=$(openssl rand -hex 32) wherry remote --host 127.0.0.1",
+            "wherry remote --token_file token --https --cert cert.pem --key key.pem",
+        ),
+    )
+    for option in OPTIONS:
+        made.section(option.section or "Its end")
+        if option.metavar:
+            made.value(*option.names, metavar=option.metavar, help=option.help)
+        else:
+            made.flag(*option.names, help=option.help)
+    made.section("Where")
+    made.value("--engine", metavar="ENGINE", help="A Docker engine (default: docker:)")
+    return made
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serve until a signal, and return the exit code."""
+    settings = settings_of(args)
+    import asyncio
+
+    from wherry.engines.docker.engine import DockerEngine
+    from wherry.remote.logfiles import LEVELS, LogFiles
+    from wherry.server import journal, remoting
+
+    made: DockerEngine = DockerEngine.connect(settings.engine)
+    files = None
+    if settings.log_folder is not None:
+        files = LogFiles(
+            settings.log_folder, max_size=settings.log_max_size, expiry=settings.log_expiry
+        )
+    journal.keep_journal(access=True, level=LEVELS[settings.log_level], files=files)
+
+    def greet(addresses: list[str]) -> None:
+        standard.say(greeting(settings, addresses))
+
+    asyncio.run(remoting.serve(settings, made, say=_say, greet=greet))
+    return 0
+
+
+def settings_of(args: argparse.Namespace) -> RemoteSettings:
+    """Return what the server is told; raises :class:`wherry.errors.UsageError`."""
+    from wherry import config
+    from wherry.engines.docker.address import parse_spec
+    from wherry.remote.options import OPTIONS, read_settings
+
+    named = config.settings().engine
+    engine = args.engine or (named if named.startswith("docker") else "docker:")
+    parse_spec(engine)
+    given = {option.field: getattr(args, option.field) for option in OPTIONS}
+    return read_settings(given, config.variable, engine=engine)
+
+
+def greeting(settings: RemoteSettings, addresses: list[str]) -> str:
+    """Return what the first screen says; its last line begins with ``ready``."""
+    from wherry._version import __version__
+
+    policy = settings.policy or "everything is allowed (no --policy)"
+    lines = [
+        f"wherry {__version__}",
+        f"  engine     {settings.engine}",
+        f"  policy     {policy}",
+        f"ready {' '.join(addresses)}",
+    ]
+    return "\n".join(lines)
+
+
+def _say(text: str) -> None:
+    standard.say(f"wherry remote: {text}")

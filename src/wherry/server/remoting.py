@@ -1,0 +1,104 @@
+"""``wherry remote`` from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from wherry.remote.api import Api
+from wherry.remote.app import Remote
+from wherry.remote.auth import Auth
+from wherry.remote.tokens import Tokens
+from wherry.remote.verbs import Verbs
+from wherry.remote.windows import Limits
+from wherry.server import descriptors
+from wherry.server.listening import Listening
+from wherry.server.notify import notify
+from wherry.server.sockets import bind
+from wherry.server.stopping import Stopping
+from wherry.server.tls import Certificate
+
+if TYPE_CHECKING:
+    from wherry.engines.docker.engine import DockerEngine
+    from wherry.remote.settings import RemoteSettings
+    from wherry.server.sockets import Listener
+
+Say = Callable[[str], None]
+
+
+async def serve(
+    settings: RemoteSettings,
+    engine: DockerEngine,
+    *,
+    say: Say,
+    greet: Callable[[list[str]], None],
+) -> None:
+    """Serve until a signal asks to stop.
+
+    ``greet`` is called with the addresses once they are served. Raises
+    :class:`wherry.errors.UsageError` and :class:`EngineError` before anything is served.
+    """
+    descriptors.allow_many()
+    certificate = _certificate(settings)
+    listeners = bind([_address(settings)])
+    try:
+        async with assembled(settings, engine, listeners=listeners) as app:
+            tls = certificate.context if certificate else None
+            listening = Listening(app, listeners, tls=tls)
+            stopping = Stopping()
+            await listening.start()
+            greet([f"{settings.scheme}://{address}" for address in listening.addresses])
+            async with _beside(certificate):
+                notify("READY=1")
+                try:
+                    await stopping.asked.wait()
+                    notify("STOPPING=1")
+                    say(f"stopping: requests have {settings.grace:g} s to end; again to end now")
+                finally:
+                    await listening.stop(grace=settings.grace, at_once=stopping.at_once)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+@asynccontextmanager
+async def assembled(
+    settings: RemoteSettings, engine: DockerEngine, *, listeners: list[Listener]
+) -> AsyncIterator[Remote]:
+    """Put the parts of one server together; leaving the block takes them apart."""
+    del listeners
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.aclose)
+        containers = Verbs(engine.client, pull_timeout=settings.pull_timeout)
+        yield Remote(
+            Api(containers, settings),
+            auth=Auth(Tokens(single=settings.token, file=settings.tokens)),
+            limits=Limits(settings),
+            settings=settings,
+        )
+
+
+@asynccontextmanager
+async def _beside(certificate: Certificate | None) -> AsyncIterator[None]:
+    """Look after the certificate."""
+    async with asyncio.TaskGroup() as group:
+        watching = [] if certificate is None else [group.create_task(certificate.watch())]
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
+
+
+def _certificate(settings: RemoteSettings) -> Certificate | None:
+    if not settings.https:
+        return None
+    return Certificate(settings.cert, settings.key, chain=settings.chain, option="--cert")
+
+
+def _address(settings: RemoteSettings) -> str:
+    """Return what to listen on; without a host, every address of this machine."""
+    host = settings.host.strip("[]")
+    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
