@@ -1,0 +1,384 @@
+"""What stands in front of a node: who is asked, and what is answered when some do not answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from tests.support.cluster import OWN, Clock, MemoryPlace, members
+
+from wherry.errors import NotFound
+from wherry.remote import answers
+from wherry.remote.cluster.forwarded import client_of, handed_on
+from wherry.remote.cluster.front import Clustered
+from wherry.remote.cluster.merging import Reply
+from wherry.remote.cluster.peers import NoAnswer, NotAsked, Peers
+from wherry.remote.cluster.seal import Seal
+from wherry.remote.faults import Fault
+from wherry.remote.model import Answer, Call, Caller
+
+if TYPE_CHECKING:
+    from wherry.remote.cluster.directory import Node
+
+A, B = "http://10.0.0.2:1717", "http://10.0.0.3:1717"
+Does = Callable[[Call], Answer | Exception]
+
+
+@dataclass
+class Network:
+    """Other nodes, each of which does what it is told."""
+
+    does: dict[str, Does] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def ask(self, node: Node, call: Call) -> Reply:
+        answer = await self.relay(node, call)
+        assert isinstance(answer.body, bytes)
+        return Reply(
+            host=node.host,
+            status=answer.status,
+            headers={name.lower(): value for name, value in answer.headers.items()},
+            body=answer.body,
+        )
+
+    async def relay(self, node: Node, call: Call) -> Answer:
+        self.asked.append((node.host, f"{call.method} {call.target}".strip()))
+        done = self.does[node.host](call)
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+
+class Cluster:
+    """This node, and two others."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.place = MemoryPlace(Clock())
+        self.network = Network()
+        self.members = members(self.place)
+        self.members.load = 0.5
+        self.here: list[Call] = []
+        self.does: Does = says(OWN)
+        self.front = Clustered(
+            self._handle,
+            members=self.members,
+            peers=cast("Peers", self.network),
+            seal=Seal("secret"),
+            refused=lambda error: answers.failure(error, strict=strict),
+            strict=strict,
+        )
+
+    async def _handle(self, call: Call) -> Answer:
+        self.here.append(call)
+        done = self.does(call)
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+    def node(self, host: str, load: float, does: Does | None = None) -> None:
+        self.place.node(host, load)
+        self.network.does[host] = does or says(host)
+
+    async def ask(self, method: str, target: str = "", **more: Any) -> Answer:
+        return await self.front(call(method, target, **more))
+
+    @property
+    def asked(self) -> list[str]:
+        return [host for host, _ in self.network.asked]
+
+
+def call(method: str, target: str = "", **more: Any) -> Call:
+    more.setdefault("body", b"image=busybox" if method == "PUT" else b"")
+    more.setdefault("query", {})
+    caller = Caller(name="admin", address="192.0.2.7")
+    return Call(method=method, target=target, fields={}, caller=caller, **more)
+
+
+def says(host: str) -> Does:
+    """Return a node with one container, of its own name."""
+
+    def does(asked: Call) -> Answer | Exception:
+        if asked.method == "GET" and not asked.target:
+            return answers.document([{"names": host}])
+        return answers.document({"command": "docker …", "raw": f"{host}\n"})
+
+    return does
+
+
+def lacks(asked: Call) -> Answer | Exception:
+    """Be a node without the container."""
+    if asked.method == "DELETE":
+        return answers.document({"command": "docker rm", "raw": ""})
+    error = NotFound(f"No such container: {asked.target}")
+    answer = answers.failure(error, strict=False)
+    return Answer(status=500, headers={"docker-server-missing": "1"}, body=answer.body)
+
+
+def fields(answer: Answer) -> Any:
+    assert isinstance(answer.body, bytes)
+    return json.loads(answer.body)
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+# ---- containers --------------------------------------------------------------------------------
+
+
+async def test_a_container_runs_on_the_least_loaded_node(cluster: Cluster) -> None:
+    cluster.node(A, 0.4)
+    cluster.node(B, 0.1)
+    assert fields(await cluster.ask("PUT"))["raw"] == f"{B}\n"
+    assert cluster.asked == [B]
+    assert not cluster.here
+
+
+async def test_it_runs_here_when_nobody_is_less_loaded(cluster: Cluster) -> None:
+    cluster.node(A, 0.5)
+    cluster.node(B, 0.9)
+    assert fields(await cluster.ask("PUT"))["raw"] == f"{OWN}\n"
+    assert cluster.asked == []
+
+
+async def test_nodes_that_are_equally_loaded_take_turns(cluster: Cluster) -> None:
+    cluster.node(A, 0.1)
+    cluster.node(B, 0.1)
+    for _ in range(4):
+        await cluster.ask("PUT")
+    assert cluster.asked == [A, B, A, B]
+
+
+async def test_a_node_that_was_not_asked_is_dropped_and_the_next_one_is_tried(
+    cluster: Cluster,
+) -> None:
+    cluster.node(A, 0.1, lambda _: NotAsked("no connection"))
+    cluster.node(B, 0.2)
+    assert fields(await cluster.ask("PUT"))["raw"] == f"{B}\n"
+    assert cluster.asked == [A, B]
+    await cluster.ask("PUT")
+    assert cluster.asked == [A, B, B]
+
+
+async def test_when_nobody_answers_it_runs_here(cluster: Cluster) -> None:
+    for host in (A, B):
+        cluster.node(host, 0.1, lambda _: NotAsked("no connection"))
+    assert fields(await cluster.ask("PUT"))["raw"] == f"{OWN}\n"
+
+
+async def test_a_request_that_a_node_took_is_never_sent_to_another_one(cluster: Cluster) -> None:
+    cluster.node(A, 0.1, lambda _: NoAnswer("the connection was closed"))
+    cluster.node(B, 0.2)
+    with pytest.raises(Fault, match=rf"{A} took the request .* may have carried it out") as raised:
+        await cluster.ask("PUT")
+    assert (raised.value.status, raised.value.compatible) == (502, 500)
+    assert cluster.asked == [A]
+    assert not cluster.here
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_a_node_that_turns_it_away_leaves_it_to_the_next(
+    cluster: Cluster, status: int
+) -> None:
+    cluster.node(A, 0.1, lambda _: Answer(status=status))
+    cluster.node(B, 0.2)
+    assert fields(await cluster.ask("PUT"))["raw"] == f"{B}\n"
+
+
+@pytest.mark.parametrize("status", [200, 202, 400, 403, 409, 429, 500])
+async def test_every_other_answer_of_a_node_is_the_answer(cluster: Cluster, status: int) -> None:
+    cluster.node(A, 0.1, lambda _: Answer(status=status, body=b"{}"))
+    assert (await cluster.ask("PUT")).status == status
+
+
+async def test_a_request_without_a_body_is_refused_here(cluster: Cluster) -> None:
+    cluster.node(A, 0.0)
+    await cluster.ask("PUT", body=b"")
+    assert cluster.asked == []
+
+
+# ---- force -------------------------------------------------------------------------------------
+
+
+async def test_a_forced_request_is_carried_out_here_whoever_sends_it(cluster: Cluster) -> None:
+    cluster.node(A, 0.0)
+    for method in ("PUT", "GET", "DELETE"):
+        await cluster.ask(method, headers={"docker-server": "force"})
+    assert len(cluster.here) == 3
+    assert cluster.asked == []
+
+
+async def test_only_another_node_can_say_that_a_request_is_counted_already(
+    cluster: Cluster,
+) -> None:
+    def client(headers: dict[str, str], *, method: str = "PUT", target: str = "") -> str | None:
+        return cluster.front.client_of(method, target, headers=headers)
+
+    def sealed(secret: str, key: str, **more: str) -> dict[str, str]:
+        return handed_on(
+            {"authorization": "Basic x", **more},
+            method="PUT", target="", client="192.0.2.7", seal=Seal(secret), key=key,
+        )  # fmt: skip
+
+    ours = cluster.members.key
+    right = sealed("secret", ours)
+    assert client(right) == "192.0.2.7"
+    assert client({}) is None
+    assert client({"docker-server": "force"}) is None
+    assert client({"docker-server": "force", "docker-server-proof": "0" * 64}) is None
+    assert client(sealed("secret", "another node's key")) is None
+    assert client(sealed("a guess", ours)) is None
+    assert client(right, method="POST") is None
+    assert client(right, target="web") is None
+    assert client({**right, "authorization": "Basic y"}) is None
+    assert client({**right, "docker-server-client": "192.0.2.8"}) is None
+    assert client({key: right[key] for key in right if key != "docker-server"}) is None
+
+
+async def test_a_client_cannot_pass_such_words_on_through_a_node() -> None:
+    seal = Seal("secret")
+    given = {"docker-server-proof": "0" * 64, "docker-server-client": "forged", "host": "x"}
+    sent = handed_on(given, method="GET", target="", client="192.0.2.7", seal=seal, key="k")
+    assert client_of(sent, method="GET", target="", seal=seal, key="k") == "192.0.2.7"
+    assert "host" not in sent
+    sent = handed_on(given, method="GET", target="", client="", seal=seal, key=None)
+    assert sent == {"docker-server": "force"}
+
+
+async def test_a_node_knows_the_client_that_another_node_speaks_for(cluster: Cluster) -> None:
+    headers = handed_on(
+        {}, method="PUT", target="", client="198.51.100.9",
+        seal=Seal("secret"), key=cluster.members.key,
+    )  # fmt: skip
+    await cluster.ask("PUT", headers=headers)
+    assert cluster.here[0].caller.address == "198.51.100.9"
+
+
+async def test_another_node_is_told_when_a_container_is_missing(cluster: Cluster) -> None:
+    cluster.does = lambda _: NotFound("No such container: web")
+    headers = handed_on(
+        {}, method="GET", target="web", client="", seal=Seal("secret"), key=cluster.members.key
+    )
+    answer = await cluster.ask("GET", "web", headers=headers)
+    assert (answer.status, answer.headers["docker-server-missing"]) == (500, "1")
+
+
+# ---- all nodes ---------------------------------------------------------------------------------
+
+
+async def test_a_list_has_the_rows_of_every_node(cluster: Cluster) -> None:
+    cluster.node(A, 0.1)
+    cluster.node(B, 0.1)
+    answer = await cluster.ask("GET")
+    assert fields(answer) == [{"names": host, "host": host} for host in (OWN, A, B)]
+    assert answer.headers["docker-server-nodes"] == "3"
+    assert "docker-server-failed" not in answer.headers
+
+
+async def test_a_node_that_fails_is_named_and_the_list_keeps_its_shape(cluster: Cluster) -> None:
+    cluster.node(A, 0.1, lambda _: NoAnswer("no sign of it in time"))
+    cluster.node(B, 0.1, lambda _: Answer(status=500, body=b"<html>"))
+    answer = await cluster.ask("GET")
+    assert fields(answer) == [{"names": OWN, "host": OWN}]
+    assert answer.headers["docker-server-failed"] == (
+        f"{A} (no sign of it in time), {B} (it answered 500)"
+    )
+
+
+async def test_a_strict_list_has_rows_for_nodes_that_failed() -> None:
+    cluster = Cluster(strict=True)
+    cluster.node(A, 0.1, lambda _: NoAnswer("no connection"))
+    assert fields(await cluster.ask("GET")) == [
+        {"names": OWN, "host": OWN},
+        {"host": A, "error": "no connection"},
+    ]
+
+
+async def test_a_node_that_was_dropped_is_not_asked_but_still_named(cluster: Cluster) -> None:
+    cluster.node(A, 0.1, lambda _: NoAnswer("no connection"))
+    for _ in range(3):
+        answer = await cluster.ask("GET")
+        assert answer.headers["docker-server-failed"] == f"{A} (no connection)"
+    assert cluster.asked == [A]
+
+
+async def test_our_own_failure_does_not_hide_the_rows_of_others(cluster: Cluster) -> None:
+    cluster.does = lambda _: Fault("the engine is away", status=503)
+    cluster.node(A, 0.1)
+    answer = await cluster.ask("GET")
+    assert fields(answer) == [{"names": A, "host": A}]
+    assert answer.headers["docker-server-failed"] == f"{OWN} (it answered 503)"
+
+
+async def test_when_every_node_fails_so_does_the_list(cluster: Cluster) -> None:
+    cluster.does = lambda _: Fault("the engine is away", status=503, compatible=500)
+    cluster.node(A, 0.1, lambda _: NoAnswer("no connection"))
+    answer = await cluster.ask("GET")
+    assert answer.status == 500
+    assert fields(answer)["error"] == "the engine is away"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_the_node_that_has_the_container_answers(cluster: Cluster, method: str) -> None:
+    cluster.does = lacks
+    cluster.node(A, 0.1, lacks)
+    cluster.node(B, 0.1)
+    answer = await cluster.ask(method, "web")
+    found = fields(answer)
+    assert (answer.status, found["raw"], found["host"]) == (200, f"{B}\n", B)
+    assert [each["host"] for each in found["nodes"]] == [OWN, A, B]
+
+
+async def test_what_is_missing_everywhere_is_missing(cluster: Cluster) -> None:
+    cluster.does = lambda _: NotFound("No such container: web")
+    cluster.node(A, 0.1, lacks)
+    answer = await cluster.ask("GET", "web")
+    assert answer.status == 500
+    assert fields(answer)["error"] == "No such container: web"
+
+
+async def test_a_strict_answer_does_not_say_missing_while_a_node_is_silent() -> None:
+    cluster = Cluster(strict=True)
+    cluster.does = lambda _: NotFound("No such container: web")
+    cluster.node(A, 0.1, lambda _: NoAnswer("no connection"))
+    with pytest.raises(Fault, match=f"these did not: {A}") as raised:
+        await cluster.ask("GET", "web")
+    assert raised.value.status == 503
+
+
+async def test_a_removal_of_nothing_is_a_success_and_names_the_silent_node(
+    cluster: Cluster,
+) -> None:
+    cluster.does = lacks
+    cluster.node(A, 0.1, lambda _: NoAnswer("no connection"))
+    answer = await cluster.ask("DELETE", "web")
+    assert (answer.status, fields(answer)["raw"]) == (200, "")
+    assert answer.headers["docker-server-failed"] == f"{A} (no connection)"
+
+
+async def test_an_image_is_pulled_by_every_node(cluster: Cluster) -> None:
+    cluster.does = lambda _: Answer()
+    cluster.node(A, 0.1, lambda _: Answer())
+    answer = await cluster.ask("HEAD", "library/redis:7")
+    assert (answer.status, answer.body) == (200, b"")
+    assert cluster.network.asked == [(A, "HEAD library/redis:7")]
+
+
+async def test_a_stream_comes_from_the_node_that_has_the_container(cluster: Cluster) -> None:
+    cluster.does = lambda _: NotFound("No such container: web")
+    cluster.node(A, 0.1, lacks)
+    cluster.node(B, 0.1)
+    answer = await cluster.ask("GET", "web", query={"stream": "1"})
+    assert fields(answer)["raw"] == f"{B}\n"
+    assert sorted(cluster.network.asked) == [(A, "GET web"), (B, "GET web"), (B, "GET web")]
+
+
+async def test_a_stream_of_our_own_container_is_not_relayed(cluster: Cluster) -> None:
+    cluster.node(A, 0.1, lacks)
+    answer = await cluster.ask("GET", "web", query={"follow": "1"})
+    assert fields(answer)["raw"] == f"{OWN}\n"
+    assert cluster.asked == [A]
