@@ -35,7 +35,7 @@ demo: $(VENV)/.setup  ## Call images on this machine: no Docker, no root, no net
 test: $(VENV)/.bench  ## Check style and types, then run every test
 	@scripts/test-packages.sh
 	@$(MAKE) --no-print-directory lint
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 unit: $(VENV)/.tools  ## Run the tests that need nothing but Python
 	@$(RUN) -m pytest tests/unit -n auto $(ARGS)
