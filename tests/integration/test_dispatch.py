@@ -147,7 +147,7 @@ async def test_without_streams_the_result_is_the_container(
         result = await producer.ask(run("echo", "hi", Attach=[]))
         assert (result["stdout"], result["ok"]) == ("", True)
         assert result["container"]
-        assert not running.said[0][0].streams
+    assert not running.said[0][0].streams
 
 
 async def test_the_exit_code_decides_what_becomes_of_a_message(
