@@ -39,7 +39,7 @@ LEVELS = (
 )
 RANK = {area: rank for rank, areas in enumerate(LEVELS) for area in areas}
 
-ENGINES = ("memory", "local", "docker")  # chosen by the table of schemes alone
+ENGINES = ("memory", "local", "docker", "remote")  # chosen by the table of schemes alone
 
 # Arrows that point down, or stay on their level, and are still wrong.
 FORBIDDEN = (

@@ -16,6 +16,8 @@ SCHEMES = {
     "docker+tcp": "wherry.engines.docker.engine:DockerEngine",
     "docker+tls": "wherry.engines.docker.engine:DockerEngine",
     "docker+ssh": "wherry.engines.docker.engine:DockerEngine",
+    "remote+http": "wherry.engines.remote.engine:RemoteEngine",
+    "remote+https": "wherry.engines.remote.engine:RemoteEngine",
     "unix": "wherry.engines.docker.engine:DockerEngine",
     "tcp": "wherry.engines.docker.engine:DockerEngine",
     "ssh": "wherry.engines.docker.engine:DockerEngine",

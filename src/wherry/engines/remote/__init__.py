@@ -1,0 +1,1 @@
+"""An engine on a server of ``wherry remote``: its containers, as if they were here."""
