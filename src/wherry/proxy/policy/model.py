@@ -208,6 +208,8 @@ class TenantView:
     """Full id of the network that stands in for the default bridge; empty: containers get none."""
     cgroup_parent: str = ""
     """The tenant's control group, forced upon every child; empty leaves it to the engine."""
+    closed_paths: tuple[str, ...] = ()
+    """Directories of the host that hold sockets and state of the proxy: never mounted."""
     containers: Collection[str] = frozenset()
     networks: Collection[str] = frozenset()
     volumes: Collection[str] = frozenset()

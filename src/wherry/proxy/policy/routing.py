@@ -52,6 +52,9 @@ class Query(tuple[tuple[str, str], ...]):
         return frozenset(name for name, _ in self)
 
 
+NO_QUERY = Query()
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """What a request asks for, before anything is known about whose it is."""
@@ -60,7 +63,7 @@ class Route:
     method: str
     name: str = ""
     """The name in the path, decoded and of the grammar of its kind; empty where there is none."""
-    query: Query = Query()
+    query: Query = NO_QUERY
     version: int = NEWEST
     """Minor number of the API version in the path; the pinned one where the path has none."""
 
@@ -126,8 +129,12 @@ def _split_version(path: str, *, newest: int) -> tuple[int, str]:
     if major != "1" or minor != str(int(minor[:9])):
         raise Denied(400, f"client version {said} is no version such as 1.{OLDEST}", rule="F4")
     if int(minor) < OLDEST:
-        raise Denied(400, f"client version {said} is too old. Minimum supported API version is "
-                     f"1.{OLDEST}, please upgrade your client to a newer version", rule="F4")  # fmt: skip
+        raise Denied(
+            400,
+            f"client version {said} is too old. Minimum supported API version is 1.{OLDEST}, "
+            "please upgrade your client to a newer version",
+            rule="F4",
+        )
     if int(minor) > newest:
         raise Denied(400, f"client version {said} is too new. Maximum supported API version is "
                      f"1.{newest}", rule="F4")  # fmt: skip
