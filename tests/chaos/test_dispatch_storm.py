@@ -1,11 +1,13 @@
-"""Dispatchers are killed with -9 and the broker crashes, while messages come: none is lost."""
+"""Dispatchers are killed with -9 and the broker crashes, while messages become sandboxes.
+
+No message is lost, each has one final outcome, and nothing is left of the sandboxes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-import signal
 import subprocess
 from collections import Counter
 from contextlib import suppress
@@ -13,7 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aio_pika
+from tests.chaos.ground import TOKEN, Remains, engine, shell
+from tests.chaos.ground import run as call
 from tests.support.dispatching import dispatcher_process, end, run
+from tests.support.local_harness import data_directory
 from tests.support.rabbitmq import a_rabbit
 
 from wherry.triggers.amqp.record import Record
@@ -26,7 +31,11 @@ MESSAGES = 2000
 FAILING = 20
 """One message in so many fails."""
 KILLS = 6
-PATIENCE = 20.0
+CRASHES = (1, 4)
+"""Which of the kills are the broker's."""
+AT_ONCE = 8
+QUEUE = "storm"
+PATIENCE = 60.0
 
 
 class Collector:
@@ -98,9 +107,9 @@ async def publish(rabbit: Rabbit, queue: str) -> None:
 
 
 def message(queue: str, number: int) -> aio_pika.Message:
-    words = ("false",) if number % FAILING == 0 else ("echo", str(number))
+    end = "exit 1" if number % FAILING == 0 else f"echo {number}"
     return aio_pika.Message(
-        json.dumps(run(*words)).encode(),
+        json.dumps(run("sh", "-c", end, TOKEN)).encode(),
         message_id=f"m{number}",
         correlation_id=f"m{number}",
         reply_to=f"{queue}.replies",
@@ -108,52 +117,100 @@ def message(queue: str, number: int) -> aio_pika.Message:
     )
 
 
-def start(rabbit: Rabbit, queue: str, data: Path) -> subprocess.Popen[bytes]:
-    with (data / "said").open("ab") as said:  # a pipe that nobody reads would stop it
-        return dispatcher_process(rabbit, queue, "-P", "8", "--json", data=data, said=said)
+class Dispatchers:
+    """One dispatcher after the other, on the same data and on the engine of this machine."""
+
+    def __init__(self, rabbit: Rabbit, queue: str, *, data: Path, said: Path) -> None:
+        self.pids: set[int] = set()
+        self._rabbit = rabbit
+        self._queue = queue
+        self._data = data
+        self._said = said
+        self._process = self._start()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def replace(self) -> None:
+        self.kill()
+        self._process = self._start()
+
+    def end(self) -> None:
+        code, _, _ = end(self._process)
+        assert code == 0, self._said.read_text()[-2000:]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._said.open("ab") as said:  # a pipe that nobody reads would stop it
+            started = dispatcher_process(
+                self._rabbit, self._queue, "-P", str(AT_ONCE), "--json",
+                engine=f"local:{self._data}", data=self._data, said=said,
+            )  # fmt: skip
+        self.pids.add(started.pid)
+        return started
 
 
 async def test_every_message_has_one_outcome_through_kills_and_crashes_of_the_broker(
     tmp_path: Path,
 ) -> None:
-    chance = random.Random(7)
-    with a_rabbit() as rabbit:
-        queue = "storm"
-        await publish(rabbit, queue)
-        collector = Collector(rabbit, queue)
+    with a_rabbit() as rabbit, data_directory() as data:
+        await first_call(data)
+        remains = Remains(data.parent)
+        await publish(rabbit, QUEUE)
+        collector = Collector(rabbit, QUEUE)
         collecting = asyncio.create_task(collector.run())
-        process = start(rabbit, queue, tmp_path)
+        dispatchers = Dispatchers(rabbit, QUEUE, data=data, said=tmp_path / "said")
         try:
-            for number in range(KILLS):
-                await collector.until((number + 1) * MESSAGES // (KILLS + 4), 0)
-                await asyncio.sleep(chance.uniform(0, 0.2))
-                if number in (1, 4):
-                    await asyncio.to_thread(rabbit.kill)
-                    await asyncio.to_thread(rabbit.start)
-                else:
-                    process.send_signal(signal.SIGKILL)
-                    process.communicate()
-                    process = start(rabbit, queue, tmp_path)
+            await rage(collector, dispatchers, rabbit=rabbit)
             await collector.until(MESSAGES, MESSAGES // FAILING)
-            code, _, _ = await asyncio.to_thread(end, process)
-            assert code == 0, (tmp_path / "said").read_text()[-2000:]
-            await left_empty(rabbit, queue)
+            await asyncio.to_thread(dispatchers.end)
+            await left_empty(rabbit, QUEUE)
         finally:
             collecting.cancel()
-            process.kill()
-            process.communicate()
+            dispatchers.kill()
+        check(collector)
+        await check_record(data / "dispatch", collector)
+        remains.callers |= dispatchers.pids
+        on = engine(data.parent)  # the next start, which finds nothing to do
+        record = (f"file {data}/dispatch", f"file {data}/dispatch/messages.db")
+        left = [each for each in remains.find(on) if each not in record]
+        await on.aclose()
+        assert left == []
+
+
+async def first_call(data: Path) -> None:
+    """Make what is there to stay: the image, and what the first sandbox of all needs."""
+    on = await asyncio.to_thread(engine, data.parent)
+    await call(on, shell("true"))
+    await on.aclose()
+
+
+async def rage(collector: Collector, dispatchers: Dispatchers, *, rabbit: Rabbit) -> None:
+    chance = random.Random(7)
+    for number in range(KILLS):
+        await collector.until((number + 1) * MESSAGES // (KILLS + 4), 0)
+        await asyncio.sleep(chance.uniform(0, 0.2))
+        if number in CRASHES:
+            await asyncio.to_thread(rabbit.kill)
+            await asyncio.to_thread(rabbit.start)
+        else:
+            await asyncio.to_thread(dispatchers.replace)
+
+
+def check(collector: Collector) -> None:
+    """Each message has its result, the failing ones are dead letters, few came twice."""
     assert len(collector.results) == MESSAGES
-    assert [key for key, ok in collector.first.items() if not ok] == list(
-        dict.fromkeys(key for key, ok in collector.first.items() if int(key[1:]) % FAILING == 0)
-    )
-    again = collector.results.total() - MESSAGES
-    buried = collector.dead.total() - MESSAGES // FAILING
-    assert set(collector.dead) == {f"m{n}" for n in range(0, MESSAGES, FAILING)}
-    assert again <= KILLS * 8  # at most what was under way at each kill
-    assert buried <= KILLS * 8
-    record = await Record.open(tmp_path / "dispatch")
-    assert await record.duplicates(queue) >= collector.duplicates
-    assert await record.orphans(queue) == []
+    failing = {f"m{number}" for number in range(0, MESSAGES, FAILING)}
+    assert {key for key, ok in collector.first.items() if not ok} == failing
+    assert set(collector.dead) == failing
+    assert collector.results.total() - MESSAGES <= KILLS * AT_ONCE  # what was under way
+    assert collector.dead.total() - len(failing) <= KILLS * AT_ONCE
+
+
+async def check_record(directory: Path, collector: Collector) -> None:
+    record = await Record.open(directory)
+    assert await record.duplicates(QUEUE) >= collector.duplicates
+    assert await record.orphans(QUEUE) == []
     await record.aclose()
 
 

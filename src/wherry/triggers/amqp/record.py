@@ -156,7 +156,7 @@ class Record:
         )
         found = []
         for row in rows:
-            if row["owner"] != self._owner and self._is_gone(row["owner"]):
+            if row["owner"] != self._owner and _is_gone(self._directory / f"owner-{row['owner']}"):
                 properties = json.loads(row["properties"])
                 found.append(
                     Held(key=row["key"], queue=queue, body=row["body"], properties=properties)
@@ -172,25 +172,28 @@ class Record:
         )
         return int(row[0])
 
-    def _is_gone(self, owner: str) -> bool:
-        path = self._directory / f"owner-{owner}"
-        try:
-            lock = acquire(path, wait=False, create=False)
-        except FileNotFoundError:
-            return True
-        except BlockingIOError:
-            return False
-        path.unlink(missing_ok=True)
-        os.close(lock)
-        return True
-
     async def _execute(self, statement: str, *values: object) -> None:
         await self._db.write(lambda db: db.execute(statement, values).rowcount)
 
 
 def _own(directory: Path, owner: str) -> int:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in directory.glob("owner-*"):
+        _is_gone(path)
     return acquire(directory / f"owner-{owner}")
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether the owner of a file is gone, however it ended; its file goes, too."""
+    try:
+        lock = acquire(path, wait=False, create=False)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    path.unlink(missing_ok=True)
+    os.close(lock)
+    return True
 
 
 def _prepare(db: sqlite3.Connection) -> None:
