@@ -84,7 +84,7 @@ def test_it_is_known_when_nobody_has_it() -> None:
 def test_an_object_keeps_its_shape_and_says_its_host_and_how_every_node_answered() -> None:
     found = reply(B, {"command": "docker logs web", "raw": "hello\n"})
     failures = [Failure(host=C, reason="no connection")]
-    assert json.loads(one(found, [missing(A), found], failures)) == {
+    assert json.loads(one(found, [missing(A), found], failures=failures)) == {
         "command": "docker logs web",
         "raw": "hello\n",
         "host": B,
@@ -98,7 +98,7 @@ def test_an_object_keeps_its_shape_and_says_its_host_and_how_every_node_answered
 
 def test_what_a_second_node_did_is_told_in_full() -> None:
     replies = [reply(A, {"raw": "a"}), reply(B, {"raw": "b"})]
-    assert json.loads(one(replies[0], replies, [])) == {
+    assert json.loads(one(replies[0], replies)) == {
         "raw": "a",
         "host": A,
         "nodes": [{"host": A, "code": 200}, {"host": B, "code": 200, "raw": "b"}],
@@ -107,7 +107,7 @@ def test_what_a_second_node_did_is_told_in_full() -> None:
 
 def test_a_node_that_sends_something_else_is_quoted_and_breaks_nothing() -> None:
     odd = Reply(host=B, status=502, body=b"<html>Bad Gateway\xff")
-    merged = json.loads(one(odd, [odd], []))
+    merged = json.loads(one(odd, [odd]))
     assert merged["raw"].startswith("<html>")
     assert merged["host"] == B
 

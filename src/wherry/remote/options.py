@@ -91,9 +91,21 @@ def _path(text: str, *, name: str) -> Path:
     return Path(text)
 
 
+def _paths(text: str, *, name: str) -> tuple[str, ...]:
+    found = tuple(each for each in text.split(",") if each)
+    if not all(each.startswith("/") for each in found):
+        raise UsageError(f"{name}: {text!r} must be absolute paths, separated by commas")
+    return found
+
+
 def _text(text: str, *, name: str) -> str:
     del name
     return text
+
+
+def _words(text: str, *, name: str) -> tuple[str, ...]:
+    del name
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _level(text: str, *, name: str) -> str:
@@ -137,6 +149,9 @@ OPTIONS: tuple[Option, ...] = (
            help="File of further tokens, with names and policies"),
     Option(field="policy", metavar="FILE", read=_path, section=_WHO,
            help="File of what may be run"),
+    Option(field="mounts", metavar="PATHS", read=_paths, section=_WHO,
+           help="What of the engine's machine containers may see, by commas: /tmp/data, "
+                "/srv/www:ro (default: nothing); a policy says it for each token"),
     Option(field="low_burst", metavar="N", read=_COUNT, section=_WHO,
            help="Pulls, runs and execs in a minute (default: 60; 0 is no limit)"),
     Option(field="mid_burst", metavar="N", read=_COUNT, section=_WHO,
@@ -171,6 +186,15 @@ OPTIONS: tuple[Option, ...] = (
            help="An S3-compatible service (default: Amazon's)"),
     Option(field="advertise", metavar="URL", read=_url, section=_CLUSTER,
            help="Where the other servers reach this one (default: its address and port)"),
+    Option(field="cluster_token", metavar="TOKEN", read=_text, section=_CLUSTER,
+           help="What only the servers know; DS_CLUSTER_TOKEN and --cluster_token_file keep it "
+                "out of process lists"),
+    Option(field="cluster_token_file", metavar="FILE", read=_path, section=_CLUSTER,
+           help="File with the cluster's token alone"),
+    Option(field="cluster_allow", metavar="LIST", read=_words, section=_CLUSTER,
+           help="Networks and names that servers may have: 10.0.0.0/8,*.example.org"),
+    Option(field="load_from", metavar="FILE", read=_path, section=_CLUSTER,
+           help="File with this machine's load, a number from 0 to 1, instead of measuring it"),
     Option(field="node_ca", metavar="FILE", read=_path, section=_CLUSTER,
            help="Certificates that the other servers are checked with"),
     Option(field="log_level", metavar="LEVEL", read=_level, section=_LOG,
@@ -203,9 +227,10 @@ def read_settings(
             value, name = environ(option.variable), option.variable
         if value is not None and value != "":
             found[option.field] = _read(option, value, name=name)
-    token_file = found.pop("token_file", None)
-    if token_file is not None and "token" not in found:
-        found["token"] = _token_in(token_file)
+    for field in ("token", "cluster_token"):
+        path = found.pop(f"{field}_file", None)
+        if path is not None and field not in found:
+            found[field] = _token_in(path, name=f"--{field}_file")
     settings = RemoteSettings(engine=engine, **found)
     _check_token(settings, asked="token" in found)
     return _with_chain(settings) if settings.https else settings
@@ -220,12 +245,12 @@ def _read(option: Option, value: object, *, name: str) -> Any:  # noqa: ANN401 -
         raise UsageError(str(error)) from error
 
 
-def _token_in(path: Path) -> str:
+def _token_in(path: Path, *, name: str) -> str:
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"--token_file: {path}: {reason}") from error
+        raise UsageError(f"{name}: {path}: {reason}") from error
 
 
 def _check_token(settings: RemoteSettings, *, asked: bool) -> None:

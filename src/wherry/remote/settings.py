@@ -30,6 +30,8 @@ class RemoteSettings:
     """File of further tokens, with names and policies."""
     policy: Path | None = None
     """File of what may be run."""
+    mounts: tuple[str, ...] = ()
+    """Paths of the engine's machine that every token's containers may see, beside its policy."""
     low_burst: int = 60
     """Pulls, runs and execs in a minute, for each client; 0 is without a limit."""
     mid_burst: int = 180
@@ -67,6 +69,13 @@ class RemoteSettings:
     """URL of an S3-compatible service; None is Amazon's."""
     advertise: str | None = None
     """URL by which the other nodes reach this one; None: made from its address and port."""
+    cluster_token: str | None = field(default=None, repr=False)
+    """What only the nodes know; None: the administrator's token is enough to be one, together
+    with writing to the folder."""
+    cluster_allow: tuple[str, ...] = ()
+    """Networks and names that nodes may have; empty: whatever is no special address."""
+    load_from: Path | None = None
+    """File with this node's load, a number; None: it is measured."""
     node_ca: Path | None = None
     """Certificates that other nodes are checked with; None is the system's trust."""
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from wherry.remote.api import Api
-from wherry.remote.app import Remote
+from wherry.remote.app import Remote, nobody
 from wherry.remote.auth import Auth
 from wherry.remote.tokens import Tokens
 from wherry.remote.verbs import Verbs
@@ -22,6 +22,7 @@ from wherry.server.tls import Certificate
 
 if TYPE_CHECKING:
     from wherry.engines.docker.engine import DockerEngine
+    from wherry.remote.model import Handler
     from wherry.remote.settings import RemoteSettings
     from wherry.server.sockets import Listener
 
@@ -68,15 +69,24 @@ async def assembled(
     settings: RemoteSettings, engine: DockerEngine, *, listeners: list[Listener]
 ) -> AsyncIterator[Remote]:
     """Put the parts of one server together; leaving the block takes them apart."""
-    del listeners
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.aclose)
         containers = Verbs(engine.client, pull_timeout=settings.pull_timeout)
+        handler: Handler = Api(containers, settings)
+        is_counted_already = nobody
+        if settings.cluster:
+            from wherry.remote.cluster.starting import clustered
+
+            port = listeners[0].socket.getsockname()[1]
+            joining = clustered(handler, settings, engine=engine.client, port=port)
+            handler = cluster = await stack.enter_async_context(joining)
+            is_counted_already = cluster.has_been_counted
         yield Remote(
-            Api(containers, settings),
+            handler,
             auth=Auth(Tokens(single=settings.token, file=settings.tokens)),
             limits=Limits(settings),
             settings=settings,
+            is_counted_already=is_counted_already,
         )
 
 

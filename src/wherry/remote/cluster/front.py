@@ -59,6 +59,10 @@ class Clustered:
             headers, method=method, target=target, seal=self._seal, key=self._members.key
         )
 
+    def has_been_counted(self, call: Call) -> bool:
+        """Whether another node has counted a request against its client's limits."""
+        return self.client_of(call.method, call.target, headers=call.headers) is not None
+
     async def __call__(self, call: Call) -> Answer:
         """Answer for all nodes; raises what the handler of this node raises."""
         client = self.client_of(call.method, call.target, headers=call.headers)
@@ -147,7 +151,7 @@ class Clustered:
         if failures and self._strict and merging.nobody_has_it(counted, method=call.method):
             raise self._unknown(failures)
         kept = {name: counted.headers[name] for name in ("retry-after",) if name in counted.headers}
-        body = b"" if call.method == "HEAD" else merging.one(counted, replies, failures)
+        body = b"" if call.method == "HEAD" else merging.one(counted, replies, failures=failures)
         headers |= {merging.HOST: counted.host, **kept, **(_JSON if body else {})}
         return Answer(status=counted.status, headers=headers, body=body)
 

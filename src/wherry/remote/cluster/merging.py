@@ -92,7 +92,7 @@ def nobody_has_it(reply: Reply, *, method: str) -> bool:
     return _rank(reply, method=method) >= _NOTHING
 
 
-def one(counted: Reply, replies: Sequence[Reply], failures: Sequence[Failure]) -> bytes:
+def one(counted: Reply, replies: Sequence[Reply], *, failures: Sequence[Failure] = ()) -> bytes:
     """Return the object of the answer that counts, with its host and the status of every node."""
     statuses = [_status(reply, whole=reply is not counted) for reply in replies]
     statuses += [{"host": each.host, "error": each.reason} for each in failures]

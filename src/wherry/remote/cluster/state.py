@@ -79,6 +79,14 @@ def read(data: bytes) -> NodeState:
     )
 
 
+def number_in(text: str) -> float | None:
+    """Return the number that a text is; None for anything else, such as ``nan``."""
+    try:
+        return _number(float(text))
+    except ValueError:
+        return None
+
+
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
