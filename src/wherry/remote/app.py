@@ -45,7 +45,7 @@ class Page:
 class Below(Protocol):
     """What answers everything below a path by itself, after somebody was let in."""
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send, *, caller: Caller) -> None:
+    async def serve(self, scope: Scope, *, receive: Receive, send: Send, caller: Caller) -> None:
         """Answer one request."""
         ...
 
@@ -98,7 +98,7 @@ class Remote:
             async with Duplex(scope, receive=receive, send=send) as exchange:
                 await _send(exchange, answer)
             return
-        await below.serve(scope, receive, send, caller=caller)
+        await below.serve(scope, receive=receive, send=send, caller=caller)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, status = time.perf_counter(), _LEFT

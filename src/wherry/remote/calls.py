@@ -84,7 +84,7 @@ class Calls:
         """Give up what nobody waits for. Idempotent."""
         await self._sweeping.aclose()
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send, *, caller: Caller) -> None:
+    async def serve(self, scope: Scope, *, receive: Receive, send: Send, caller: Caller) -> None:
         """Answer one request of somebody who was let in."""
         method, path = scope["method"], scope["path"].removeprefix(protocol.ROOT)
         try:

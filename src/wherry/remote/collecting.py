@@ -10,7 +10,7 @@ from wherry.models import Exit, Output
 from wherry.remote.faults import Ended, Fault
 
 _LAST = 4096
-"""Bytes of stderr that an error quotes."""
+"""Bytes of stderr that an error quotes, or of stdout where there is nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ async def collected(
     if end is not None and end.code == 0:
         return Collected(stdout, stderr)
     reason = f"did not end within {seconds:g} s" if end is None else end.describe()
-    said = stderr[-_LAST:].decode(errors="replace").strip()
+    said = (stderr.strip() or stdout)[-_LAST:].decode(errors="replace").strip()
     raise Ended(
         f"Command failed: {command}: {reason}{f': {said}' if said else ''}",
         code=None if end is None else end.code,

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wherry.errors import UsageError
+from wherry.remote.policy import AllowedMount
 from wherry.remote.settings import MIB, PORT, RemoteSettings
 from wherry.remote.words import flag as read_flag
 from wherry.units import parse_duration, parse_size
@@ -92,9 +93,9 @@ def _path(text: str, *, name: str) -> Path:
 
 
 def _paths(text: str, *, name: str) -> tuple[str, ...]:
-    found = tuple(each for each in text.split(",") if each)
-    if not all(each.startswith("/") for each in found):
-        raise UsageError(f"{name}: {text!r} must be absolute paths, separated by commas")
+    found = _words(text, name=name)
+    for each in found:
+        AllowedMount.parse(each)
     return found
 
 
@@ -151,7 +152,7 @@ OPTIONS: tuple[Option, ...] = (
            help="File of what may be run"),
     Option(field="mounts", metavar="PATHS", read=_paths, section=_WHO,
            help="What of the engine's machine containers may see, by commas: /tmp/data, "
-                "/srv/www:ro (default: nothing); a policy says it for each token"),
+                "/srv/www/**:ro (default: nothing); a policy says it for each token"),
     Option(field="low_burst", metavar="N", read=_COUNT, section=_WHO,
            help="Pulls, runs and execs in a minute (default: 60; 0 is no limit)"),
     Option(field="mid_burst", metavar="N", read=_COUNT, section=_WHO,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wherry.images.credentials import CredentialSource
     from wherry.remote.model import Caller, ExecRequest, LogsRequest, Row, RunRequest
 
+_CTRL_D = b"\x04"
 _NO_CREDENTIALS = StoredCredentials(())
 
 
@@ -116,7 +117,7 @@ class Verbs:
         begun = self._management.exec(
             request.container,
             request.command,
-            stdin=NOTHING if request.stdin is None else request.stdin,
+            stdin=_stdin_of(request),
             env=request.env,
             user=request.user,
             workdir=request.workdir,
@@ -191,6 +192,20 @@ class Verbs:
         with suppress(EngineError):  # it is gone already, or the engine's owner finds it
             query = {"force": True, "v": True}
             await finished(self._client.call("DELETE", f"/containers/{id_}", query=query))
+
+
+def _stdin_of(request: ExecRequest) -> AsyncIterable[bytes]:
+    if request.stdin is None:
+        return NOTHING
+    return _typed(request.stdin) if request.tty else request.stdin
+
+
+async def _typed(source: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield what is typed at a terminal, whose end is a Ctrl-D, until the program has ended."""
+    async for chunk in source:
+        yield chunk
+    yield _CTRL_D
+    await asyncio.Event().wait()
 
 
 async def _plain(chunks: AsyncIterator[bytes]) -> AsyncIterator[Output]:

@@ -7,10 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from wherry.engines.remote.protocol import ROOT
 from wherry.remote.api import Api
 from wherry.remote.app import Remote, nobody
+from wherry.remote.audit import Audit
 from wherry.remote.auth import Auth
+from wherry.remote.calls import Calls
+from wherry.remote.guard import Guarded
+from wherry.remote.policy_file import Policies, load_policies
 from wherry.remote.tokens import Tokens
+from wherry.remote.turns import Turns
 from wherry.remote.verbs import Verbs
 from wherry.remote.windows import Limits
 from wherry.server import descriptors
@@ -71,8 +77,13 @@ async def assembled(
     """Put the parts of one server together; leaving the block takes them apart."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.aclose)
-        containers = Verbs(engine.client, pull_timeout=settings.pull_timeout)
-        handler: Handler = Api(containers, settings)
+        audit = Audit(settings.audit)
+        stack.callback(audit.close)
+        verbs = Verbs(engine.client, pull_timeout=settings.pull_timeout)
+        guard = Guarded(verbs, policies=_policies(settings), audit=audit)
+        turns = Turns(settings.capacity, waiting=settings.waiting)
+        calls = Calls(engine, guard=guard, turns=turns, timeout=settings.timeout)
+        handler: Handler = Api(guard, settings)
         is_counted_already = nobody
         if settings.cluster:
             from wherry.remote.cluster.starting import clustered
@@ -86,8 +97,14 @@ async def assembled(
             auth=Auth(Tokens(single=settings.token, file=settings.tokens)),
             limits=Limits(settings),
             settings=settings,
+            below={ROOT: calls},
             is_counted_already=is_counted_already,
         )
+
+
+def _policies(settings: RemoteSettings) -> Policies:
+    policies = Policies() if settings.policy is None else load_policies(settings.policy)
+    return policies.with_mounts(settings.mounts)
 
 
 @asynccontextmanager

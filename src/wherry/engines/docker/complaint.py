@@ -11,7 +11,7 @@ _LONGEST = 8192
 _INIT = re.compile(
     rb"\[FATAL tini \(\d+\)\] exec (?P<program>.*) failed: (?P<why>[^:\n]*)\n\Z", re.DOTALL
 )
-_RUNTIME = re.compile(r'exec: "(?P<program>.*?)":.*: (?P<why>[^:]*?)(: unknown)?$', re.DOTALL)
+_RUNTIME = re.compile(r'exec: "(?P<program>.*?)":(?:.*:)? (?P<why>[^:]*)$', re.DOTALL)
 _NOT_FOUND = ("executable file not found", "no such file or directory")
 _NOT_EXECUTABLE = ("permission denied", "exec format error", "is a directory")
 _FAILED_TO_START = frozenset({1, 126, 127})
@@ -64,7 +64,7 @@ class Complaint:
 
 def start_error(reason: str) -> StartError | None:
     """Read the engine's refusal to start a container; None when it is not about the program."""
-    match = _RUNTIME.search(reason)
+    match = _RUNTIME.search(reason.removesuffix(": unknown"))
     if match is not None and any(words in reason for words in (*_NOT_FOUND, *_NOT_EXECUTABLE)):
         return not_executed(match["program"], match["why"])
     if "unable to find user" in reason or "unable to find group" in reason:

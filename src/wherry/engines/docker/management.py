@@ -15,13 +15,14 @@ from wherry.engines.docker.lines import json_lines
 from wherry.engines.docker.values import ContainerDetails, ContainerSummary, EngineInfo, Happening
 from wherry.images.credentials import StoredCredentials
 from wherry.models import Output
+from wherry.streams import NOTHING
 
 if TYPE_CHECKING:
     from wherry.engines.base import Stdin
     from wherry.engines.docker.client import DockerClient, Query
     from wherry.images.credentials import CredentialSource
 
-_ATTACHED = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True}
+_ATTACHED = {"AttachStdout": True, "AttachStderr": True}
 
 
 class Management:
@@ -87,10 +88,13 @@ class Management:
     ) -> AsyncIterator[Execution]:
         """Run one more program in a running container; its events are those of a container.
 
-        With ``tty`` it has a terminal, and what it writes is all stdout.
+        With ``tty`` it has a terminal, and what it writes is all stdout. The end of ``stdin``
+        is then the end of its output: an engine takes the terminal away.
         """
+        feeds = not tty or stdin is not NOTHING
         body: dict[str, Any] = {
             **_ATTACHED,
+            "AttachStdin": feeds,
             "Tty": tty,
             "Cmd": [*command],
             "Env": [f"{name}={value}" for name, value in _items(env)],
@@ -100,7 +104,8 @@ class Management:
         made = await self._client.call("POST", _path(container, "exec"), data=body)
         execution = await Execution.begin(self._client, made["Id"], tty=tty)
         try:
-            execution.feed(stdin)
+            if feeds:
+                execution.feed(stdin)
             yield execution
         finally:
             await execution.close()
