@@ -13,6 +13,7 @@ from bench.rows import (
     importing,
     queue,
     ready,
+    schedules,
     stream,
     sustained,
 )
@@ -31,4 +32,5 @@ ROWS: tuple[Row[Any], ...] = (
     *importing.ROWS,
     *images.ROWS,
     *queue.ROWS,
+    *schedules.ROWS,
 )
