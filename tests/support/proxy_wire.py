@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from wherry.engines.docker.address import Address
 from wherry.proxy.front import Exchange, Front, Handler, Patience, Peer
@@ -153,7 +154,7 @@ def passing(upstream: Upstream) -> Handler:
     async def handle(exchange: Exchange) -> None:
         request = exchange.request
         path, _, query = request.target.decode().partition("?")
-        pairs = dict(part.partition("=")[::2] for part in query.split("&") if part)
+        pairs = dict(parse_qsl(query, keep_blank_values=True))
         path = "/" + path.split("/", 2)[2] if path.startswith("/v1.") else path
         headers = {
             name: value
@@ -183,7 +184,8 @@ def passing(upstream: Upstream) -> Handler:
             ) as answer,
         ):
             if "content-length" in answer.headers or answer.status in (204, 304):
-                await exchange.answer(answer.status, await answer.read())
+                data = await answer.read()
+                await exchange.answer(answer.status, data, headers={"Api-Version": "1.41"})
             else:
                 kind = answer.headers.get("content-type", "")
                 await exchange.stream(answer.status, answer.stream(), content_type=kind)
