@@ -12,6 +12,7 @@ from tests.support.docker_ready_harness import docker_ready_harness
 from tests.support.local_harness import local_harness
 from tests.support.memory_harness import memory_harness
 from tests.support.ready_harness import local_ready_harness
+from tests.support.remote_harness import remote_harness
 
 if TYPE_CHECKING:
     from tests.support.harness import Harness
@@ -24,6 +25,7 @@ ENGINES: dict[str, Callable[[pytest.FixtureRequest], AbstractAsyncContextManager
     "docker/tcp": docker_harness("tcp"),
     "docker/tls": docker_harness("tls"),
     "docker-ready": docker_ready_harness,
+    "remote": remote_harness,
 }
 
 

@@ -9,52 +9,41 @@ from typing import TYPE_CHECKING
 
 from tests.support.docker_harness import ids_of
 from tests.support.harness import Harness
+from tests.support.remote_server import TOKEN, remote_server
 
-from wherry.engines.docker.engine import DockerEngine
 from wherry.engines.remote.engine import RemoteEngine
-from wherry.remote.audit import Audit
-from wherry.remote.calls import Calls
-from wherry.remote.guard import Guarded
-from wherry.remote.model import Caller
-from wherry.remote.policy_file import Policies
-from wherry.remote.turns import Turns
-from wherry.remote.verbs import Verbs
-from wherry.server.listening import Listening
-from wherry.server.sockets import bind
 
 if TYPE_CHECKING:
     import pytest
+    from tests.support.dockerd import Dockerd
+
+    from wherry.engines.base import Container
 
 
 @asynccontextmanager
 async def remote_harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    daemon = request.getfixturevalue("dockerd")
-    docker = DockerEngine.connect(daemon.unix)
-    guard = Guarded(Verbs(docker.client), policies=Policies(), audit=Audit(None))
-    calls = Calls(docker, guard=guard, turns=Turns(64, waiting=1024))
+    """Serve the session's Docker engine, and be a client of that."""
+    daemon: Dockerd = request.getfixturevalue("dockerd")
+    async with remote_server(daemon.unix) as server:
+        engine = RemoteEngine.connect(f"remote+http://{TOKEN}@{server.host}:{server.port}")
+        yield harness_of(engine, daemon)
+        await engine.aclose()
 
-    async def app(scope, receive, send):
-        await calls.serve(scope, receive=receive, send=send, caller=Caller(name="operator"))
 
-    listeners = bind(("127.0.0.1:0",), mode=0o600)
-    listening = Listening(app, listeners)
-    await listening.start()
-    port = listeners[0].socket.getsockname()[1]
-    engine = RemoteEngine.connect(f"remote+http://secret@127.0.0.1:{port}")
-
-    async def leftovers():
+def harness_of(engine: RemoteEngine, daemon: Dockerd) -> Harness:
+    async def leftovers() -> list[str]:
         await engine.settled()
         return [f"container {name}" for name in await asyncio.to_thread(ids_of, daemon)]
 
-    async def ids():
+    async def ids() -> set[str]:
         await engine.settled()
         return await asyncio.to_thread(ids_of, daemon)
 
-    async def cut(container):
+    async def cut(container: Container) -> None:
         await asyncio.to_thread(daemon.kill)
         await asyncio.to_thread(daemon.start)
 
-    yield Harness(
+    return Harness(
         name="remote",
         engine=engine,
         leftovers=leftovers,
@@ -63,9 +52,7 @@ async def remote_harness(request: pytest.FixtureRequest) -> AsyncIterator[Harnes
         unavailable=lambda: RemoteEngine.connect("remote+http://secret@127.0.0.1:9"),
         patience=60.0,
         timeout=2.0,
+        # As much as on a TCP connection to an engine, and as much as the server's own holds.
         in_flight=40 * 1024 * 1024,
         at_once=20,
     )
-    await engine.aclose()
-    await listening.stop(grace=1)
-    await docker.aclose()

@@ -114,9 +114,15 @@ def test_without_a_policy_nothing_of_the_host_is_reached() -> None:
     ):
         with pytest.raises(Forbidden):
             policed(request, ALICE, policy=NOTHING_SAID)
-    allowed = policed(asking(ports=(Port(host=80, container=80),)), ALICE, policy=NOTHING_SAID)
+    ports = (Port(host=80, container=80),)
+    allowed = policed(asking(ports=ports, detach=True), ALICE, policy=NOTHING_SAID)
     assert allowed.labels == {"wherry.remote.token": "alice"}
     assert allowed.image == "redis:7"
+
+
+def test_a_container_in_the_foreground_says_which_process_waits_for_it() -> None:
+    labels = policed(asking(), ALICE, policy=NOTHING_SAID).labels
+    assert set(labels) == {"wherry.remote.token", "wherry.remote.foreground"}
 
 
 def test_any_network_does_not_mean_the_hosts_or_another_containers() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from wherry.remote.faults import Forbidden
 from wherry.remote.ownership import labels_for
+from wherry.remote.reaping import foreground_label
 
 if TYPE_CHECKING:
     from wherry.models import Function
@@ -30,11 +31,15 @@ def policed(request: RunRequest, caller: Caller, *, policy: Policy) -> RunReques
         policy.capability(capability)
     policy.network(request.network or _DEFAULT_NETWORK)
     limits = policy.limits
+    labels = labels_for(caller, request.labels)
+    if not request.detach:
+        name, value = foreground_label()
+        labels[name] = value
     return replace(
         request,
         image=policy.image(request.image),
         ports=tuple(_port(port, policy=policy) for port in request.ports),
-        labels=labels_for(caller, request.labels),
+        labels=labels,
         memory=_within(request.memory, limits.memory, field="memory"),
         cpus=_within(request.cpus, limits.cpus, field="cpus"),
         timeout=_within(request.timeout, limits.timeout, field="timeout"),

@@ -93,7 +93,8 @@ def _limits(table: Mapping[str, Any], base: Ceiling) -> Ceiling:
         amount: Any = value
         if key == "memory" and isinstance(value, str):
             amount = parse_size(value, name="memory")
-        if isinstance(amount, bool) or not isinstance(amount, _LIMITS[key]) or amount <= 0:
+        is_number = isinstance(amount, _LIMITS[key]) and not isinstance(amount, bool)
+        if not is_number or amount <= 0:
             raise UsageError(f"limits.{key}: {value!r} must be more than 0")
         changes[key] = amount
     return replace(base, **changes)

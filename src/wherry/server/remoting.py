@@ -8,13 +8,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from wherry.engines.remote.protocol import ROOT
+from wherry.remote import openapi
 from wherry.remote.api import Api
-from wherry.remote.app import Remote, nobody
+from wherry.remote.app import Page, Remote, nobody
 from wherry.remote.audit import Audit
 from wherry.remote.auth import Auth
 from wherry.remote.calls import Calls
 from wherry.remote.guard import Guarded
+from wherry.remote.health import Health
+from wherry.remote.jobs import ROOT as JOBS
+from wherry.remote.jobs import Jobs
+from wherry.remote.metrics import Metrics
 from wherry.remote.policy_file import Policies, load_policies
+from wherry.remote.queueing import Queued
+from wherry.remote.reaping import reap
+from wherry.remote.streaming import Streaming
 from wherry.remote.tokens import Tokens
 from wherry.remote.turns import Turns
 from wherry.remote.verbs import Verbs
@@ -28,7 +36,6 @@ from wherry.server.tls import Certificate
 
 if TYPE_CHECKING:
     from wherry.engines.docker.engine import DockerEngine
-    from wherry.remote.model import Handler
     from wherry.remote.settings import RemoteSettings
     from wherry.server.sockets import Listener
 
@@ -83,7 +90,13 @@ async def assembled(
         guard = Guarded(verbs, policies=_policies(settings), audit=audit)
         turns = Turns(settings.capacity, waiting=settings.waiting)
         calls = Calls(engine, guard=guard, turns=turns, timeout=settings.timeout)
-        handler: Handler = Api(guard, settings)
+        stack.push_async_callback(calls.aclose)
+        jobs = Jobs(turns, strict=settings.strict, base=settings.advertise or "")
+        stack.push_async_callback(jobs.aclose)
+        metrics = Metrics(turns, calls=calls)
+        streaming = Streaming(guard, settings, otherwise=Api(guard, settings))
+        handler = metrics.around(Queued(streaming, turns=turns, jobs=jobs))
+        await reap(engine)
         is_counted_already = nobody
         if settings.cluster:
             from wherry.remote.cluster.starting import clustered
@@ -97,7 +110,12 @@ async def assembled(
             auth=Auth(Tokens(single=settings.token, file=settings.tokens)),
             limits=Limits(settings),
             settings=settings,
-            below={ROOT: calls},
+            pages={
+                "/healthz": Page(answer=Health(engine.client).page, is_open=True),
+                "/metrics": Page(answer=metrics.page),
+                "/openapi.json": Page(answer=openapi.page, is_open=True),
+            },
+            below={JOBS: jobs, ROOT: calls},
             is_counted_already=is_counted_already,
         )
 
