@@ -39,7 +39,8 @@ class Group:
     """A table of subcommands, whose modules are loaded when they are asked for.
 
     ``commands`` is a heading to subcommands to what they do. Of those in ``groups`` the module
-    has a ``GROUP``; those in ``hidden`` are for scripts and not in the help.
+    has a ``GROUP``; those in ``hidden`` are for scripts and not in the help. Options without a
+    subcommand are those of ``default``, where there is one.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Group:
         examples: Sequence[str] = (),
         groups: frozenset[str] = frozenset(),
         hidden: frozenset[str] = frozenset(),
+        default: str = "",
     ) -> None:
         self.prog = prog
         self.commands = commands
@@ -62,12 +64,15 @@ class Group:
         self._usage = usage
         self._examples = examples
         self._hidden = hidden
+        self._default = default
 
     def dispatch(self, words: Sequence[str]) -> int:
         """Run the subcommand that the words name, and return its exit code."""
         leading, rest = self._split(words)
         if not rest or rest[0] in ("-h", "--help", "help"):
             return self._help(rest)
+        if self._default and rest[0].startswith("-"):
+            rest = [self._default, *rest]
         name, *rest = rest
         self._check(name)
         if name in self.groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,12 @@ from urllib.parse import quote
 
 from wherry.engines.docker.failures import Refused
 from wherry.errors import EngineUnavailable
-from wherry.proxy.policy.model import Denied, Kind, Named, TenantView, missing
+from wherry.proxy.policy.model import Kind, Named, TenantView, missing
 from wherry.proxy.tenants.labels import INSTANCE, owner_labels
 
 if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient
+    from wherry.proxy.handlers.nesting import Nesting
     from wherry.proxy.policy.model import Policy
     from wherry.proxy.tenants.ledger import Ledger
     from wherry.proxy.tenants.model import Kind as Of
@@ -53,10 +55,16 @@ class Scope:
     registry: Registry
     ledger: Ledger
     engine: Engine
+    newest: int = 41
+    """Minor number of the API version that requests are written in."""
     cgroup_parent: str = ""
-    streams: int = 0
-    """That are open now."""
-    _views: dict[str, TenantView] = field(default_factory=dict)
+    nesting: Nesting
+    """How tenants below this one are made."""
+    making_network: asyncio.Lock = field(default_factory=asyncio.Lock)
+    builds: int = 0
+    """That are under way."""
+    closed_paths: tuple[str, ...] = ()
+    """Of the host, that nobody may mount."""
 
     @property
     def tenant(self) -> Tenant:
@@ -73,6 +81,7 @@ class Scope:
             policy=self.policy,
             network=self.tenant.network,
             cgroup_parent=self.cgroup_parent,
+            closed_paths=self.closed_paths,
             containers=registry.ids(name, "container"),
             networks=registry.ids(name, "network"),
             volumes=registry.ids(name, "volume"),
@@ -138,13 +147,3 @@ class Scope:
         """Whether an object has our labels: a volume has no id, so its name may be another's."""
         labels = described.get("Labels") or (described.get("Config") or {}).get("Labels") or {}
         return bool(labels.get(INSTANCE) == self.registry.instance)
-
-
-def refused_as(error: Refused, *, scope: Scope, text: str = "") -> Denied:
-    """Return the engine's own refusal as an answer, without names and ids that are not theirs."""
-    words = error.reason.replace(f"{scope.name}.", "")
-    return (
-        Denied(error.status, words, rule="engine")
-        if not text
-        else Denied(error.status, text, rule="engine")
-    )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from wherry.engines.docker.failures import Refused
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.tenants.model import Amounts, Kind, Owned, Pending, Tenant
 
@@ -67,11 +68,17 @@ class Ledger:
         return Reservation(self._registry, pending)
 
     def change(self, owned: Owned, amounts: Amounts) -> Owned:
-        """Let an object take other amounts from now on; raises :class:`Denied`."""
-        total = _ONE[owned.kind] + amounts
+        """Let an object take other amounts from now on; raises :class:`Denied`.
+
+        What is gone by now takes nothing.
+        """
         with self._lock:
-            self._check(owned.tenant, total - owned.amounts)
-            changed = replace(owned, amounts=total)
+            current = self._registry.get(owned.kind, owned.id, tenant=owned.tenant)
+            if current is None:
+                return owned
+            total = replace(amounts, **_ONE[owned.kind].items())
+            self._check(owned.tenant, total - current.amounts)
+            changed = replace(current, amounts=total)
             self._registry.record(changed)
         return changed
 
@@ -126,6 +133,11 @@ class Reservation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give back what was not committed, when the engine has certainly not made it."""
-        if error is not None:
+        """Give back what was not committed, when the engine has certainly not made it.
+
+        Where that cannot be known, it stays set aside until the engine has been asked.
+        """
+        if isinstance(error, Refused | Denied):
             self.release()
+        elif error is not None:
+            self._registry.abandon(self.nonce)

@@ -45,17 +45,25 @@ class Lifetime:
     """Ends tenants, and forgets what has ended by itself."""
 
     def __init__(
-        self, registry: Registry, client: DockerClient, *, audit: Audit, close: Close
+        self,
+        registry: Registry,
+        client: DockerClient,
+        *,
+        audit: Audit,
+        close: Close,
+        ended: Callable[[str], None],
     ) -> None:
         self._registry = registry
         self._client = client
         self._audit = audit
         self._close = close
+        self._has_ended = ended
         self._teardown = Teardown(registry, client, audit=audit)
         self._reconcile = Reconcile(registry, client)
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._waiting: dict[str, asyncio.Event] = {}
 
     async def begin(self) -> None:
         """Settle what another time left, and watch from now on.
@@ -64,6 +72,8 @@ class Lifetime:
         """
         await self._reconcile.all(adopt=True)
         for tenant in self._registry.tenants():
+            if tenant.depth and not tenant.container:  # its container never came to be
+                self._registry.put(replace(tenant, is_ending=True))
             self.expire(tenant)
         await self._end_what_is_over()
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._compare())]
@@ -95,6 +105,12 @@ class Lifetime:
         """
         await asyncio.shield(self._start_ending(name))
 
+    async def ended(self, name: str) -> None:
+        """Return when a tenant has ended, whoever ended it."""
+        waiting = self._waiting.setdefault(name, asyncio.Event())
+        if self._registry.has(name):
+            await waiting.wait()
+
     def _start_ending(self, name: str) -> asyncio.Task[None]:
         if (task := self._ending.get(name)) is None:
             task = asyncio.create_task(self._end(name))
@@ -124,6 +140,8 @@ class Lifetime:
                 await self.end(below.name)
         if await self._teardown.objects(name):
             self._registry.remove(name)
+            self._has_ended(name)
+            self._waiting.pop(name, asyncio.Event()).set()
             self._audit.write(Entry(tenant=name, verb="end", verdict="lifetime"))
 
     # ---- what the engine tells -----------------------------------------------------------

@@ -38,6 +38,10 @@ class Amounts:
             **{name: mine - other_value for name, mine, other_value in self.with_(other)}
         )
 
+    def at_least(self, other: Amounts) -> Amounts:
+        """Return the greater one of each."""
+        return Amounts(**{name: max(mine, theirs) for name, mine, theirs in self.with_(other)})
+
     def with_(self, other: Amounts) -> Iterator[tuple[str, int, int]]:
         """Yield name, our value and the other's for every field."""
         for field in fields(self):

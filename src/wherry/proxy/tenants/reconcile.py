@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from wherry.proxy.tenants.model import Kind, Pending
     from wherry.proxy.tenants.registry import Registry
 
+_LATE = 120.0
+"""Seconds after which the engine has made what it was asked for, or never will."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -49,8 +51,9 @@ class Reconcile:
                 (await self._client.call("GET", "/volumes"))["Volumes"] or [], key="Name"
             ),
         }
-        if adopt:
-            for pending in self._registry.pending():
+        for pending in self._registry.pending():
+            is_old = pending.nonce in self._registry.abandoned and pending.created < began - _LATE
+            if adopt or is_old:
                 self._settle(pending, found)
         for owned in known:
             if owned.kind in found and owned.id not in found[owned.kind]:

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS pending (
 """
 _VERSION = 1
 _PATIENCE = 2.0
+_REMEMBERED = 1024
 
 
 class Registry:
@@ -140,6 +141,10 @@ class Registry:
         """Return every tenant's entry of an object; an image may have several."""
         return [found for mine in self._objects.values() if (found := mine.get((kind, id_)))]
 
+    def had(self, kind: Kind, id_: str, *, tenant: str) -> bool:
+        """Whether an object is this tenant's, or was until a moment ago: events come late."""
+        return self.get(kind, id_, tenant=tenant) is not None or (kind, id_, tenant) in self._gone
+
     def named(self, tenant: str, kind: Kind, *, name: str) -> Owned | None:
         """Return what a tenant calls so."""
         for owned in self.owned(tenant, kind):
@@ -177,6 +182,7 @@ class Registry:
             )
         for key in gone:
             self._uses[tenant] -= mine.pop(key).amounts
+            self._gone.append((*key, tenant))
 
     def rename(self, owned: Owned, name: str) -> Owned:
         """Change what its tenant calls an object."""
@@ -217,7 +223,13 @@ class Registry:
         with self._writing() as connection:
             connection.execute("DELETE FROM pending WHERE nonce = ?", (nonce,))
         pending = self._pending.pop(nonce)
+        self.abandoned.discard(nonce)
         self._uses[pending.tenant] -= pending.amounts
+
+    def abandon(self, nonce: str) -> None:
+        """Note that nobody waits for something pending: whether it was made is to be found out."""
+        if nonce in self._pending:
+            self.abandoned.add(nonce)
 
     # ---- the file ------------------------------------------------------------------------
 
@@ -247,6 +259,9 @@ class Registry:
         self._tenants: dict[str, Tenant] = {}
         self._objects: dict[str, dict[tuple[Kind, str], Owned]] = defaultdict(dict)
         self._pending: dict[str, Pending] = {}
+        self.abandoned: set[str] = set()
+        """Nonces of what nobody waits for."""
+        self._gone: deque[tuple[Kind, str, str]] = deque(maxlen=_REMEMBERED)
         self._uses: dict[str, Amounts] = defaultdict(Amounts)
         rows = self._connection.execute
         with self._connection:

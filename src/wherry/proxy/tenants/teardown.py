@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from wherry.engines.docker.failures import Refused
 from wherry.proxy.audit import Entry
+from wherry.proxy.policy.names import plain_image
 
 if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient
@@ -106,12 +107,22 @@ class Teardown:
         return await self._delete(f"/volumes/{quote(owned.id, safe='')}")
 
     async def _image(self, owned: Owned) -> bool:
-        """Remove the tag that this tenant made; layers that somebody else uses stay."""
-        if owned.reference and len(self._registry.holders("image", owned.id)) == 1:
+        """Remove the names that this tenant made; layers that somebody else uses stay."""
+        try:
+            described = await self._client.call("GET", f"/images/{owned.id}/json")
+        except Refused as error:
+            if error.status != 404:
+                raise
+            return True
+        tags = described.get("RepoTags") or []
+        alone = len(self._registry.holders("image", owned.id)) == 1
+        names = [tag for tag in tags if plain_image(owned.tenant, tag)]
+        names += [tag for tag in tags if alone and tag in owned.name.split()]
+        if not tags and alone:
+            names.append(owned.id)
+        for name in names:
             try:
-                await self._client.call(
-                    "DELETE", f"/images/{owned.reference}", query={"noprune": True}
-                )
+                await self._client.call("DELETE", f"/images/{name}")
             except Refused as error:
                 if error.status not in _GONE:
                     raise

@@ -1,0 +1,111 @@
+"""``docker build`` and ``docker commit``: images of a tenant's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+from wherry.proxy.decoder import Decoder
+from wherry.proxy.handlers import images, networks, resolving
+from wherry.proxy.handlers.call import check
+from wherry.proxy.policy import build, commits
+from wherry.proxy.policy.model import Denied
+from wherry.proxy.tenants.model import Amounts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from wherry.proxy.handlers.call import Call
+
+_PIECE = 64 * 1024
+
+
+async def make(call: Call) -> None:
+    """Build from a context that was read, checked and written anew (2.6)."""
+    scope = call.scope
+    await networks.ensure_default(scope)
+    request = build.parse(call.route.query, scope.view())
+    limits = scope.policy.limits
+    if scope.builds >= limits.builds:
+        raise Denied(403, f"the quota is reached: builds: {limits.builds} at most at one time",
+                     rule="2.8 quota")  # fmt: skip
+    scope.builds += 1
+    try:
+        amounts = Amounts(
+            memory=request.amounts.memory,
+            nano_cpus=request.amounts.nano_cpus,
+            pids=request.amounts.pids,
+        )
+        with scope.ledger.reserve(scope.name, "image", amounts=amounts) as reservation:
+            try:
+                made = await _build(call, request)
+            finally:
+                reservation.release()
+            for id_ in made:
+                images.record(scope, id_)
+    finally:
+        scope.builds -= 1
+
+
+async def _build(call: Call, request: build.Build) -> set[str]:
+    scope = call.scope
+    made: set[str] = set()
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as written:
+        async for chunk in call.exchange.request.body.stream(scope.policy.limits.build_context):
+            given.write(chunk)
+        context = await asyncio.to_thread(build.read_context, given, request, policy=scope.policy)
+        ids = {}
+        for named in context.references:
+            ids[named.text] = (await images.find(scope, named)).id
+        await asyncio.to_thread(build.write_context, given, written, context=context, ids=ids)
+        written.seek(0)
+        headers = {"content-type": "application/x-tar"}
+        async with (
+            call.exchange.while_present(),
+            scope.engine.upstream.exchange(
+                "POST", "/build", query=request.query(scope.view()), headers=headers,
+                body=_pieces(written), timeout=None,
+            ) as answer,
+        ):  # fmt: skip
+            await check(answer)
+            await call.pass_on(answer, _watched(answer.stream(), made))
+    for tag in request.tags:
+        if (described := await images.inspect(scope, tag)) is not None:
+            made.add(described["Id"])
+    return made
+
+
+async def _pieces(source: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := source.read(_PIECE):
+        yield piece
+
+
+async def _watched(chunks: AsyncIterator[bytes], made: set[str]) -> AsyncIterator[bytes]:
+    """Hand the progress on, and note the id of what was built."""
+    decoder = Decoder()
+    async for chunk in chunks:
+        for item in decoder.feed(chunk):
+            aux = item.get("aux")
+            if isinstance(aux, dict) and str(aux.get("ID", "")).startswith("sha256:"):
+                made.add(aux["ID"])
+        yield chunk
+
+
+async def commit(call: Call) -> None:
+    """Make an image of a container of theirs."""
+    scope = call.scope
+    body = await call.exchange.request.body.read()
+    request = commits.parse(call.route.query, body, tenant=scope.view())
+    found = await resolving.resolve_named(scope, (request.container,))
+    with scope.ledger.reserve(scope.name, "image") as reservation:
+        data = json.dumps(request.render(scope.view())).encode()
+        _, made = await call.ask("/commit", query=request.query(found), body=data)
+        id_ = str(made["Id"])
+        if scope.registry.get("image", id_, tenant=scope.name):
+            reservation.release()
+        else:
+            reservation.commit(id_)
+    call.object = f"image {id_}"
+    await call.exchange.json(201, {"Id": id_})

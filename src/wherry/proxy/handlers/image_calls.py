@@ -1,0 +1,196 @@
+"""What is done with images."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from wherry.engines.docker.failures import Refused
+from wherry.images.reference import Reference
+from wherry.proxy.handlers import filtering, images
+from wherry.proxy.handlers.call import check
+from wherry.proxy.policy import answers, filters, names
+from wherry.proxy.policy import images as policy
+from wherry.proxy.policy.model import Denied, Kind, Named
+
+if TYPE_CHECKING:
+    from wherry.proxy.handlers.call import Call
+    from wherry.proxy.handlers.scope import Scope
+    from wherry.proxy.tenants.model import Owned
+
+
+async def show_all(call: Call) -> None:
+    """List the images that the tenant sees, by the names that it may know."""
+    scope = call.scope
+    wanted, rendered = await filtering.filters_of(call, "image")
+    found = await scope.call("GET", "/images/json", query=rendered)
+    seen = [item for item in found if images.is_visible(scope, item)]
+    await call.exchange.json(
+        200, answers.images(seen, scope.view(), wanted, pulled=images.pulled(scope))
+    )
+
+
+async def show(call: Call) -> None:
+    """Describe one, or tell its history."""
+    scope = call.scope
+    described = await images.describe(scope, Named(Kind.IMAGE, call.route.name))
+    call.object = f"image {described['Id']}"
+    if call.route.operation.value == "image.history":
+        history = await scope.call("GET", f"/images/{described['Id']}/history")
+        shown = answers.history(history, scope.view(), pulled=images.pulled(scope))
+        await call.exchange.json(200, shown)
+        return
+    shown = answers.image(described, scope.view(), pulled=images.pulled(scope))
+    await call.exchange.json(200, shown)
+
+
+async def pull(call: Call) -> None:
+    """Pull one that the policy allows, and record it.
+
+    A tag that the engine has already, and that is not this tenant's alone, is not moved: others
+    rely on it.
+    """
+    scope = call.scope
+    request = policy.parse_pull(call.route.query, scope.policy)
+    present = await images.inspect(scope, request.text)
+    if present is not None and not _is_theirs_alone(scope, present, request.text):
+        _record(scope, present["Id"], request.text, made=False)
+        call.object = f"image {present['Id']}"
+        await call.exchange.answer(200, answers.up_to_date(request.text, present["Id"]))
+        return
+    headers = {"accept": "application/json"}
+    if (login := call.exchange.request.header("x-registry-auth")) is not None:
+        headers["x-registry-auth"] = login
+    with scope.ledger.reserve(scope.name, "image", reference=request.text) as reservation:
+        async with (
+            call.exchange.while_present(),
+            scope.engine.upstream.exchange(
+                "POST", "/images/create", query=request.render(), headers=headers, timeout=None
+            ) as answer,
+        ):
+            await check(answer)
+            await call.pass_on(answer, answer.stream())
+        pulled = await images.inspect(scope, request.text)
+        reservation.release()
+        if pulled is not None:
+            _record(scope, pulled["Id"], request.text, made=True)
+            call.object = f"image {pulled['Id']}"
+
+
+def _is_theirs_alone(scope: Scope, present: dict[str, Any], text: str) -> bool:
+    """Whether it was this tenant's pull that made the tag."""
+    holders = scope.registry.holders("image", present["Id"])
+    return (
+        any(one.tenant == scope.name and text in one.name.split() for one in holders)
+        and len(holders) == 1
+    )
+
+
+def _record(scope: Scope, id_: str, text: str, *, made: bool) -> None:
+    """Record that the tenant has an image by a name; ``made`` is whether it made the tag."""
+    before = scope.registry.get("image", id_, tenant=scope.name)
+    reference, name = text, text if made else ""
+    if before is not None:
+        reference = _with(before.reference, text)
+        name = _with(before.name, text) if made else before.name
+    images.record(scope, id_, reference=reference, name=name)
+
+
+def _with(words: str, word: str) -> str:
+    return " ".join(dict.fromkeys([*words.split(), word]))
+
+
+async def tag(call: Call) -> None:
+    """Give an image that the tenant sees a name of the tenant's own."""
+    scope = call.scope
+    request = policy.parse_tag(call.route, scope.view())
+    described = await images.describe(scope, request.source)
+    call.object = f"image {described['Id']}"
+    await scope.call("POST", f"/images/{described['Id']}/tag", query=request.render())
+    images.record(scope, described["Id"])
+    await call.exchange.answer(201)
+
+
+async def remove(call: Call) -> None:
+    """Remove tags of the tenant's own, one by one and never by force."""
+    scope = call.scope
+    named = Named(Kind.IMAGE, call.route.name)
+    described = await images.describe(scope, named)
+    id_ = described["Id"]
+    call.object = f"image {id_}"
+    owned = scope.registry.get("image", id_, tenant=scope.name)
+    tags = described.get("RepoTags") or []
+    gone: list[dict[str, str]] = []
+    if owned is not None and images.pulled_as(owned, call.route.name):
+        gone += await _let_go(scope, owned, call.route.name)
+    else:
+        for each in policy.check_removal(call.route.name, tags, scope.view()) or (id_,):
+            gone += await _delete(scope, each)
+        await images.forget_if_gone(scope, id_)
+    await call.exchange.json(200, answers.removed(gone, scope.view()))
+
+
+async def _let_go(scope: Scope, owned: Owned, text: str) -> list[dict[str, str]]:
+    """Give a pulled image up; the tag goes with it when it was this tenant's pull that made it."""
+    familiar = Reference.parse(text).familiar
+    gone: list[dict[str, str]] = [{"Untagged": familiar}]
+    if familiar in owned.name.split() and len(scope.registry.holders("image", owned.id)) == 1:
+        gone = await _delete(scope, familiar)
+    reference = " ".join(word for word in owned.reference.split() if word != familiar)
+    name = " ".join(word for word in owned.name.split() if word != familiar)
+    images.record(scope, owned.id, reference=reference, name=name)
+    await images.forget_if_gone(scope, owned.id)
+    return gone
+
+
+async def prune(call: Call) -> None:
+    """Remove those of the tenant's own that no container uses: without a name, or all."""
+    scope = call.scope
+    wanted = filters.parse_prune(call.route.query.one("filters"))
+    now = time.time()
+    gone: list[dict[str, str]] = []
+    for owned in scope.registry.owned(scope.name, "image"):
+        described = await images.inspect(scope, owned.id)
+        if described is None:
+            scope.registry.forget("image", owned.id, tenant=scope.name)
+            continue
+        tags = described.get("RepoTags") or []
+        labels = (described.get("Config") or {}).get("Labels") or {}
+        foreign = [one for one in tags if names.plain_image(scope.name, one) is None]
+        if (
+            foreign
+            or (tags and wanted.dangling)
+            or len(scope.registry.holders("image", owned.id)) > 1
+            or not wanted.keeps(labels, created=owned.created, now=now)
+        ):
+            continue
+        try:
+            for each in tags or [owned.id]:
+                gone += await _delete(scope, each)
+        except Refused:  # a container uses it
+            continue
+        await images.forget_if_gone(scope, owned.id)
+    shown = answers.removed(gone, scope.view())
+    await call.exchange.json(200, {"ImagesDeleted": shown, "SpaceReclaimed": 0})
+
+
+async def _delete(scope: Scope, text: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = await scope.call("DELETE", f"/images/{text}") or []
+    return found
+
+
+async def save(call: Call) -> None:
+    """Hand out images of the tenant's own as an archive."""
+    scope = call.scope
+    if call.route.operation.value == "images.save":
+        wanted = policy.saved(call.route.query)
+    else:
+        wanted = (Named(Kind.IMAGE, call.route.name),)
+    ids = []
+    for named in wanted:
+        described = await images.describe(scope, named)
+        if scope.registry.get("image", described["Id"], tenant=scope.name) is None:
+            raise Denied(403, f"{named.text}: only images of your own are handed out",
+                         rule="2.2 get")  # fmt: skip
+        ids.append(described["Id"])
+    await call.relay("/images/get", query={"names": ids})
