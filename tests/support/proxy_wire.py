@@ -84,14 +84,17 @@ class Client:
 class Standing:
     """A front, and as many clients of it as a test wants."""
 
-    def __init__(self, handler: Handler, patience: Patience) -> None:
+    def __init__(
+        self, handler: Handler, patience: Patience, *, wire: type[SocketWire] = SocketWire
+    ) -> None:
         self.front = Front(handler, patience=patience)
+        self._wire = wire
         self.serving: list[asyncio.Task[None]] = []
         self._clients: list[Client] = []
 
     def client(self) -> Client:
         ours, theirs = socket.socketpair()
-        wire = SocketWire(theirs)
+        wire = self._wire(theirs)
         serving = self.front.serve(wire, watched=theirs, peer=Peer("unix"))
         self.serving.append(asyncio.create_task(serving))
         self._clients.append(Client(ours))
@@ -105,9 +108,11 @@ class Standing:
 
 
 @asynccontextmanager
-async def standing(handler: Handler, patience: Patience | None = None) -> AsyncIterator[Standing]:
+async def standing(
+    handler: Handler, patience: Patience | None = None, *, wire: type[SocketWire] = SocketWire
+) -> AsyncIterator[Standing]:
     """Run a front; in the end every connection must be over by itself."""
-    stand = Standing(handler, patience or Patience())
+    stand = Standing(handler, patience or Patience(), wire=wire)
     try:
         yield stand
     finally:

@@ -101,7 +101,7 @@ async def test_a_front_that_stops_lets_answers_end_and_takes_no_more() -> None:
         await holding.wait()
         await exchange.answer(200, b"to the end")
 
-    async with standing(handler) as stand:
+    async with standing(handler, Patience(linger=0.05)) as stand:
         idle, busy = stand.client(), stand.client()
         await busy.send(GET)
         await asyncio.sleep(0.01)

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from wherry.proxy.front.leaving import Presence
 
 
-async def join(client: Duplex, engine: Duplex, *, leaving: Presence | None = None) -> None:
+async def join(
+    client: Duplex,
+    engine: Duplex,
+    *,
+    sent: bytes = b"",
+    carried: bytes = b"",
+    leaving: Presence | None = None,
+) -> None:
     """Pump both ways until both directions have ended.
 
     The end of one direction is a half-close of the other side, and the opposite direction goes
@@ -24,10 +31,11 @@ async def join(client: Duplex, engine: Duplex, *, leaving: Presence | None = Non
 
     A client that is all gone (``leaving`` says when) takes the other direction with it, but not
     before what it has sent was passed on. An engine that is all gone takes the client with it.
+    ``sent`` is what was read of the client already, ``carried`` what was read of the engine.
     Raises ClientLeft, or EngineError when the engine's connection was cut.
     """
-    up = asyncio.create_task(_up(client, engine))
-    down = asyncio.create_task(_down(client, engine))
+    up = asyncio.create_task(_up(client, engine, sent))
+    down = asyncio.create_task(_down(client, engine, carried))
     try:
         if leaving is None:
             await _both(up, down, engine)
@@ -54,20 +62,20 @@ async def _both(up: asyncio.Task[None], down: asyncio.Task[None], engine: Duplex
             return
 
 
-async def _up(client: Duplex, engine: Duplex) -> None:
+async def _up(client: Duplex, engine: Duplex, first: bytes) -> None:
     """Pass on what the client sends; an engine that takes no more of it may still answer."""
     try:
-        await pump(client, engine)
+        await pump(client, engine, first=first)
     except SourceCut as error:
         raise ClientLeft(f"the client has left: {error}") from error
     except SinkCut:
         return
 
 
-async def _down(client: Duplex, engine: Duplex) -> None:
+async def _down(client: Duplex, engine: Duplex, first: bytes) -> None:
     """Pass on what the engine sends; without a client that reads it, all is over."""
     try:
-        await pump(engine, client)
+        await pump(engine, client, first=first)
     except SinkCut as error:
         raise ClientLeft(f"the client has left: {error}") from error
     except SourceCut as error:

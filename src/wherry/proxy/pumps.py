@@ -26,8 +26,13 @@ class SinkCut(Exception):
     """What is written to was cut, or reads no more."""
 
 
-async def pump(source: Duplex, sink: Duplex) -> None:
-    """Pass everything on until the end, then half-close the sink. Raises SourceCut, SinkCut."""
+async def pump(source: Duplex, sink: Duplex, *, first: bytes = b"") -> None:
+    """Pass everything on until the end, then half-close the sink. Raises SourceCut, SinkCut.
+
+    ``first`` goes before everything, in a write of its own.
+    """
+    if first:
+        await _write(sink, first)
     if isinstance(source, SocketWire) and isinstance(sink, SocketWire):
         await _SocketPump(source.socket, sink.socket).run()
     else:
@@ -46,10 +51,14 @@ async def _pass_on(source: Duplex, sink: Duplex) -> None:
             raise SourceCut(str(error)) from error
         if not data:
             return
-        try:
-            await sink.write(data)
-        except OSError as error:
-            raise SinkCut(str(error)) from error
+        await _write(sink, data)
+
+
+async def _write(sink: Duplex, data: bytes) -> None:
+    try:
+        await sink.write(data)
+    except OSError as error:
+        raise SinkCut(str(error)) from error
 
 
 class _SocketPump:

@@ -189,10 +189,13 @@ class Connection:
 
     async def join(self, upstream: Hijacked) -> None:
         """Join the client with the engine until both directions have ended."""
-        await self.wire.write(upstream.carried) if upstream.carried else None
-        if self._buffer.held:
-            await upstream.duplex.write(self._buffer.take(len(self._buffer.held)))
-        await join(self.wire, upstream.duplex, leaving=self.presence(closed=True))
+        await join(
+            self.wire,
+            upstream.duplex,
+            sent=self._buffer.take(len(self._buffer.held)),
+            carried=upstream.carried,
+            leaving=self.presence(closed=True),
+        )
 
     # ---- ending ----------------------------------------------------------------------------
 

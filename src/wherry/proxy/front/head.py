@@ -68,12 +68,11 @@ def parse(raw: bytes, *, most_headers: int) -> Head:
     if len(lines) > most_headers:
         raise refuse(f"more than {most_headers} headers", status=431)
     headers = tuple(_header(each) for each in lines)
-    _agree(raw, method=method, target=target, headers=headers)
     single = _singles(headers)
     if version == "1.1" and "host" not in single:
         raise refuse("header 'host' is missing")
     words = _words(headers, "connection")
-    return Head(
+    head = Head(
         method=method,
         target=target,
         version=version,
@@ -83,6 +82,8 @@ def parse(raw: bytes, *, most_headers: int) -> Head:
         keeps=version == "1.1" and "close" not in words,
         upgrade=_upgrade(single, words) if version == "1.1" else "",
     )
+    _agree(raw, head)
+    return head
 
 
 def _request_line(line: bytes) -> tuple[str, bytes, Literal["1.0", "1.1"]]:
@@ -99,27 +100,28 @@ def _header(line: bytes) -> tuple[str, str]:
     return name.decode().lower(), value.strip(b" \t").decode()
 
 
-def _agree(raw: bytes, *, method: str, target: bytes, headers: tuple[tuple[str, str], ...]) -> None:
+def _agree(raw: bytes, head: Head) -> None:
     """Refuse what h11 does not read in the same way."""
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=len(raw) + 1)
     try:
         parser.receive_data(raw)
         event = parser.next_event()
     except h11.RemoteProtocolError as error:
-        raise refuse(f"this is no HTTP/1.1 request: {error}") from error
-    agrees = (
-        isinstance(event, h11.Request)
-        and event.method == method.encode()
-        and event.target == target
-        and len(event.headers) == len(headers)
-        and all(
-            name == key.encode() and value == text.encode()
-            for (name, value), (key, text) in zip(event.headers, headers, strict=True)
-            if key != "transfer-encoding"  # h11 gives it in lower case
-        )
-    )
-    if not agrees:
+        raise refuse(f"this is no request: {error}") from error
+    if not isinstance(event, h11.Request) or _plain(event) != (
+        head.method.encode(),
+        head.target,
+        [(name.encode(), _value(name, value).encode()) for name, value in head.headers],
+    ):
         raise refuse("the head can be read in two ways")
+
+
+def _plain(event: h11.Request) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
+    return event.method, event.target, [(name, value) for name, value in event.headers]
+
+
+def _value(name: str, value: str) -> str:
+    return value.lower() if name == "transfer-encoding" else value  # as h11 gives it
 
 
 def _singles(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
