@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wherry.remote.auth import Auth
     from wherry.remote.model import Caller, Handler
     from wherry.remote.settings import RemoteSettings
-    from wherry.remote.windows import Limits
+    from wherry.remote.windows import Burst, Limits
 
 BYTES = "application/octet-stream"
 _LEFT = 499
@@ -44,6 +44,10 @@ class Page:
 
 class Below(Protocol):
     """What answers everything below a path by itself, after somebody was let in."""
+
+    def burst(self, method: str, path: str) -> Burst | None:
+        """Return what a request counts as; None for one that ends something."""
+        ...
 
     async def serve(self, scope: Scope, *, receive: Receive, send: Send, caller: Caller) -> None:
         """Answer one request."""
@@ -92,7 +96,7 @@ class Remote:
             return
         try:
             caller = self._let_in(scope)
-            self._limits.count(burst_of(scope["method"], scope["path"]), caller)
+            self._limits.count(below.burst(scope["method"], scope["path"]), caller)
         except WherryError as error:
             answer = answers.failure(error, strict=True)
             async with Duplex(scope, receive=receive, send=send) as exchange:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from wherry.remote.guard import Guarded
     from wherry.remote.model import Caller
     from wherry.remote.turns import Turns
+    from wherry.remote.windows import Burst
 
 _FIRST = 60.0
 """Seconds in which a call has to be told."""
@@ -74,6 +75,11 @@ class Calls:
     def running(self) -> int:
         """Calls under way."""
         return len(self._live)
+
+    def burst(self, method: str, path: str) -> Burst | None:
+        """Count what begins something, as runs are."""
+        begins = method == "POST" and path.removeprefix(protocol.ROOT) in ("call", "prepare")
+        return "low" if begins else None
 
     async def settled(self) -> None:
         """Wait until the containers of calls that have ended are removed."""

@@ -77,9 +77,9 @@ def _encoded(secret: Secret, left: list[int]) -> str:
 
 def _read(path: str, left: list[int]) -> bytes:
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
+            raise UsageError(f"{path!r} must be a regular file")
         with Path(path).open("rb") as opened:
-            if not stat.S_ISREG(Path(path).stat().st_mode):
-                raise UsageError(f"{path!r} must be a regular file")
             data = opened.read(left[0] + 1)
     except OSError as error:
         raise UsageError(f"{path!r} cannot be read: {error.strerror}") from error
