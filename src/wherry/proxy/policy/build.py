@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 import tarfile
@@ -130,9 +131,12 @@ def read_context(source: IO[bytes], build: Build, *, policy: Policy) -> Context:
     """
     _check_magic(source)
     held: dict[str, bytes] = {}
+    links: set[str] = set()
     wanted = {build.dockerfile} | ({"dockerfile"} if build.dockerfile == _DEFAULT else set())
     with _opened(source) as archive:
         for name, member in _members(archive):
+            if member.issym():
+                links.add(name)
             if name in wanted:
                 if name in held or not member.isreg():
                     raise _denied(f"{name!r} must be there once, as a plain file")
@@ -141,6 +145,8 @@ def read_context(source: IO[bytes], build: Build, *, policy: Policy) -> Context:
     if not name:
         raise Denied(400, f"Cannot locate specified Dockerfile: {build.dockerfile}",
                      rule="2.6 dockerfile")  # fmt: skip
+    if any(name.startswith(f"{link}/") for link in links):
+        raise _denied(f"{name!r} leads through a link")
     return Context(name, dockerfile.parse(held[name], policy))
 
 
@@ -184,14 +190,14 @@ def _members(archive: tarfile.TarFile) -> list[tuple[str, tarfile.TarInfo]]:
 
     A name that leads through a link of the context would write somewhere else than it says.
     """
-    found, links = [], set()
+    found: list[tuple[str, tarfile.TarInfo]] = []
+    links: set[str] = set()
     try:
         for member in archive:
             name = _inside(member.name)
             if len(found) >= _MOST_FILES:
                 raise _denied(f"more than {_MOST_FILES} files")
-            if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-                raise _denied(f"{name!r} is no file, directory or link")
+            _check_member(name, member)
             parts = name.split("/")
             if any("/".join(parts[:end]) in links for end in range(1, len(parts))):
                 raise _denied(f"{name!r} leads through a link")
@@ -199,9 +205,19 @@ def _members(archive: tarfile.TarFile) -> list[tuple[str, tarfile.TarInfo]]:
                 links.add(name)
             if name:
                 found.append((name, member))
-    except tarfile.TarError as error:
+    except (tarfile.TarError, RecursionError, OverflowError, EOFError, ValueError) as error:
         raise Denied(400, f"the context is no tar: {error}", rule="2.6 context") from error
     return found
+
+
+def _check_member(name: str, member: tarfile.TarInfo) -> None:
+    right = member.isreg() or member.isdir() or member.issym() or member.islnk()
+    if not right or member.issparse() or member.size < 0:  # sizes: CVE-2025-8194
+        raise _denied(f"{name!r} is no plain file, directory or link")
+    if "\0" in member.linkname or len(member.linkname) > _LONGEST:
+        raise _denied(f"{name!r} is a link to no name")
+    if not math.isfinite(member.mtime):
+        raise _denied(f"{name!r} has no time")
 
 
 def _inside(text: str) -> str:
