@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wherry.proxy.decoder import json_objects
 from wherry.proxy.policy import names
+from wherry.proxy.policy.events import event
 from wherry.proxy.tenants.labels import INSTANCE, NONCE
 
 if TYPE_CHECKING:
+    from wherry.proxy.policy.model import TenantView
     from wherry.proxy.tenants.model import Kind
     from wherry.proxy.tenants.registry import Registry
 
@@ -55,9 +59,15 @@ class Actors:
 
 
 async def filtered(
-    chunks: AsyncIterable[bytes], actors: Actors, *, rewrite: Callable[[dict[str, Any]], bytes]
+    chunks: AsyncIterable[bytes], actors: Actors, *, view: Callable[[], TenantView]
 ) -> AsyncIterator[bytes]:
-    """Yield the events that are theirs, each as ``rewrite`` writes it."""
-    async for event in json_objects(chunks):
-        if actors.is_theirs(event):
-            yield rewrite(event)
+    """Yield the events that are theirs, as the policy shows them."""
+    async for item in json_objects(chunks):
+        if not actors.is_theirs(item):
+            continue
+        # What has gone, or is on its way to the record, is not in the view any more, or yet.
+        actor = item["Actor"]
+        theirs = {str(actor["ID"]), (actor.get("Attributes") or {}).get("container", "")}
+        seen = replace(view(), containers=theirs, networks=theirs, volumes=theirs, images=theirs)
+        if (shown := event(item, seen)) is not None:
+            yield json.dumps(shown).encode() + b"\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -217,10 +218,11 @@ class Proxy:
         if tenant.directory:
             remove_socket_directory(Path(tenant.directory))
 
-    def _ended(self, name: str) -> None:
-        self._policies.pop(name, None)
+    def _ended(self, tenant: Tenant) -> None:
+        self._policies.pop(tenant.name, None)
         if self._groups is not None:
-            self._groups.remove(name)
+            above = self._group(tenant.parent) + "/" if self.registry.has(tenant.parent) else ""
+            self._groups.remove(above + tenant.name)
 
     async def _stop_listening(self, name: str, *, grace: float = 0.0) -> None:
         for listener in self._listeners.pop(name, []):
@@ -229,17 +231,22 @@ class Proxy:
             await front.stop(grace=grace)
 
     def _allowed(self, tenant: Tenant) -> Amounts:
+        """Return the quota; sums that the kernel keeps need no reservation."""
         limits = self.policy(tenant).limits
+        counted = self._groups is None
         return Amounts(
             containers=limits.containers,
             networks=limits.networks,
             volumes=limits.volumes,
             images=limits.images,
             execs=limits.execs,
-            memory=limits.memory,
-            nano_cpus=int(limits.cpus * _NANO),
-            pids=limits.pids,
+            memory=limits.memory if counted else sys.maxsize,
+            nano_cpus=int(limits.cpus * _NANO) if counted else sys.maxsize,
+            pids=limits.pids if counted else sys.maxsize,
         )
+
+    def _group(self, name: str) -> str:
+        return "/".join(each.name for each in self.registry.lineage(name)[::-1])
 
     def _cgroup(self, tenant: Tenant, policy: Policy) -> str:
         if self._groups is None:
@@ -249,7 +256,7 @@ class Proxy:
             memory=limits.memory, pids=limits.pids, nano_cpus=int(limits.cpus * _NANO)
         )
         try:
-            return self._groups.make(tenant.name, ceiling)
+            return self._groups.make(self._group(tenant.name), ceiling)
         except OSError as error:
             raise EngineError(f"the control group of {tenant.name!r}: {error}") from error
 

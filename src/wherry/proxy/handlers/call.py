@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _WEBSOCKET = ("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "origin")
 _RAW = "application/vnd.docker.raw-stream"
+Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
+"""What an answer is rewritten by, on its way."""
 _PASSED = ("x-docker-container-path-stat",)
 """Headers of the engine's that are handed on; all others are the proxy's own."""
 
@@ -53,6 +55,7 @@ class Call:
         query: Query | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | AsyncIterable[bytes] | None = None,
+        through: Through | None = None,
     ) -> None:
         """Ask the engine, and hand its answer on as it comes; the client's leaving ends it."""
         async with (
@@ -62,7 +65,8 @@ class Call:
             ) as answer,
         ):
             await check(answer)
-            await self.pass_on(answer, answer.stream())
+            chunks = answer.stream()
+            await self.pass_on(answer, through(chunks) if through else chunks)
 
     async def pass_on(self, answer: Answer, chunks: AsyncIterator[bytes]) -> None:
         """Answer with the engine's status and type, and a body of our choice."""

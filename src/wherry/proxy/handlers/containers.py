@@ -6,11 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from wherry.engines.docker.failures import Refused
-from wherry.proxy.policy import containers, names, queries
+from wherry.proxy.decoder import json_objects
+from wherry.proxy.policy import answers, containers, names, queries
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.tenants.model import Amounts
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from wherry.proxy.handlers.call import Call
 
 _SLACK = 60.0
@@ -19,6 +22,8 @@ _SLACK = 60.0
 
 async def start(call: Call) -> None:
     """Start it; no body is ever sent along (F4)."""
+    if await call.exchange.request.body.read():
+        raise Denied(400, "a start has no body: HostConfig belongs to create", rule="F4")
     owned = call.container()
     await call.hand_on(f"/containers/{owned.id}/start", query=call.query())
 
@@ -44,8 +49,20 @@ async def wait(call: Call) -> None:
     await call.relay(f"/containers/{owned.id}/wait", query=call.query())
 
 
+async def stats(call: Call) -> None:
+    """Tell what it uses, sample by sample."""
+    owned = call.container()
+    view = call.scope.view()
+
+    async def shown(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for sample in json_objects(chunks):
+            yield json.dumps(answers.stats(sample, view)).encode() + b"\n"
+
+    await call.relay(f"/containers/{owned.id}/stats", query=call.query(), through=shown)
+
+
 async def stream(call: Call) -> None:
-    """Follow logs or statistics, or export its file system."""
+    """Follow its logs, or export its file system."""
     owned = call.container()
     word = call.route.operation.value.rpartition(".")[2]
     await call.relay(f"/containers/{owned.id}/{word}", query=call.query())

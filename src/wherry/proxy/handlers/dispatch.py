@@ -9,7 +9,7 @@ from wherry.engines.docker.failures import Refused
 from wherry.proxy.audit import Entry
 from wherry.proxy.front import ClientLeft, Refusal
 from wherry.proxy.handlers.call import Call
-from wherry.proxy.policy import table
+from wherry.proxy.policy import answers, table
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.policy.routing import route
 
@@ -40,7 +40,7 @@ class Dispatch:
                        reason=error.message)  # fmt: skip
             await exchange.refuse(error.status, error.message)
         except Refused as error:
-            words = error.reason.replace(f"{self._scope.name}.", "")
+            words = answers.message(error.reason, self._scope.view())
             self._note(exchange, call, "failed", status=error.status, reason=words)
             await exchange.refuse(error.status, words)
         except Refusal as error:
@@ -63,7 +63,7 @@ class Dispatch:
             raise Denied(503, "this tenant is being taken down", rule="2.8 lifetime")
         call = Call(exchange=exchange, route=asked, scope=scope)
         told.append(call)
-        table.check(asked.operation, policy=scope.policy)
+        table.check(asked.operation, scope.policy, method=asked.method, name=asked.name)
         await self._handlers[asked.operation](call)
 
     def _note(

@@ -50,7 +50,7 @@ async def show(call: Call) -> None:
     if not described.get("Running") and described.get("ExitCode") is not None:
         owned = call.scope.own(Named(Kind.EXEC, call.route.name))
         call.scope.registry.ended(owned)
-    await call.exchange.json(200, answers.exec_(described, call.scope.view()))
+    await call.exchange.json(200, answers.exec_(described))
 
 
 async def _inspect(call: Call) -> dict[str, Any]:

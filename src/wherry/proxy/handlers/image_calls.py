@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,10 @@ async def show_all(call: Call) -> None:
     wanted, rendered = await filtering.filters_of(call, "image")
     found = await scope.call("GET", "/images/json", query=rendered)
     seen = [item for item in found if images.is_visible(scope, item)]
-    await call.exchange.json(
-        200, answers.images(seen, scope.view(), wanted, pulled=images.pulled(scope))
-    )
+    pulled = images.pulled(scope)
+    shown = [answers.image(item, scope.view(), pulled=pulled) for item in seen]
+    kept = [item for item in shown if wanted.keeps(item["RepoTags"] or ["<none>:<none>"])]
+    await call.exchange.json(200, kept)
 
 
 async def show(call: Call) -> None:
@@ -37,11 +39,18 @@ async def show(call: Call) -> None:
     call.object = f"image {described['Id']}"
     if call.route.operation.value == "image.history":
         history = await scope.call("GET", f"/images/{described['Id']}/history")
-        shown = answers.history(history, scope.view(), pulled=images.pulled(scope))
-        await call.exchange.json(200, shown)
+        told = answers.image_history(history, scope.view(), image_id=described["Id"])
+        await call.exchange.json(200, told)
         return
     shown = answers.image(described, scope.view(), pulled=images.pulled(scope))
     await call.exchange.json(200, shown)
+
+
+async def attestations(call: Call) -> None:
+    """Tell what is attested of one that the tenant sees."""
+    described = await images.describe(call.scope, Named(Kind.IMAGE, call.route.name))
+    call.object = f"image {described['Id']}"
+    await call.hand_on(f"/images/{described['Id']}/attestations")
 
 
 async def pull(call: Call) -> None:
@@ -56,7 +65,8 @@ async def pull(call: Call) -> None:
     if present is not None and not _is_theirs_alone(scope, present, request.text):
         _record(scope, present["Id"], request.text, made=False)
         call.object = f"image {present['Id']}"
-        await call.exchange.answer(200, answers.up_to_date(request.text, present["Id"]))
+        lines = [json.dumps(each) + "\r\n" for each in answers.up_to_date(request.text)]
+        await call.exchange.answer(200, "".join(lines).encode())
         return
     headers = {"accept": "application/json"}
     if (login := call.exchange.request.header("x-registry-auth")) is not None:
@@ -127,7 +137,7 @@ async def remove(call: Call) -> None:
         for each in policy.check_removal(call.route.name, tags, scope.view()) or (id_,):
             gone += await _delete(scope, each)
         await images.forget_if_gone(scope, id_)
-    await call.exchange.json(200, answers.removed(gone, scope.view()))
+    await call.exchange.json(200, answers.progress(gone, scope.view()))
 
 
 async def _let_go(scope: Scope, owned: Owned, text: str) -> list[dict[str, str]]:
@@ -170,7 +180,7 @@ async def prune(call: Call) -> None:
         except Refused:  # a container uses it
             continue
         await images.forget_if_gone(scope, owned.id)
-    shown = answers.removed(gone, scope.view())
+    shown = answers.progress(gone, scope.view())
     await call.exchange.json(200, {"ImagesDeleted": shown, "SpaceReclaimed": 0})
 
 

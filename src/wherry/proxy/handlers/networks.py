@@ -58,7 +58,9 @@ async def show_all(call: Call) -> None:
     scope = call.scope
     wanted, rendered = await filtering.filters_of(call, "network")
     found = await scope.call("GET", "/networks", query=rendered)
-    await call.exchange.json(200, answers.networks(found, scope.view(), wanted))
+    view = scope.view()
+    shown = [answers.network(each, view) for each in found if each["Id"] in view.networks]
+    await call.exchange.json(200, [each for each in shown if wanted.keeps([each["Name"]])])
 
 
 async def show(call: Call) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wherry.proxy.upstream import Upstream
 
 _HEX = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
+_LABELLED = ("container", "network", "volume")
 _SHORT = 4
 """Digits of the shortest beginning of an id that is looked up; the command shows twelve."""
 
@@ -139,9 +140,14 @@ class Scope:
                 raise
             self.registry.forget(owned.kind, owned.id, tenant=self.name)
             raise missing(named) from error
-        if owned.kind in ("container", "network", "volume") and not self.is_ours(described):
+        if owned.kind in _LABELLED and not owned.container and not self.is_ours(described):
             raise missing(named)
         return owned, described
+
+    def is_ours_or_anonymous(self, described: dict[str, Any]) -> bool:
+        """Whether a volume is the one on record; what came with a container has few labels."""
+        owned = self.registry.get("volume", described["Name"], tenant=self.name)
+        return owned is not None and (bool(owned.container) or self.is_ours(described))
 
     def is_ours(self, described: dict[str, Any]) -> bool:
         """Whether an object has our labels: a volume has no id, so its name may be another's."""

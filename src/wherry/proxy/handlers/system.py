@@ -24,7 +24,7 @@ async def ping(call: Call) -> None:
 async def version(call: Call) -> None:
     """Tell the engine's version, with the API that is spoken here."""
     told = await call.scope.call("GET", "/version")
-    await call.exchange.json(200, answers.version(told, version=call.scope.newest))
+    await call.exchange.json(200, answers.version(told, newest=call.scope.newest))
 
 
 async def info(call: Call) -> None:
@@ -35,9 +35,8 @@ async def info(call: Call) -> None:
     found = await scope.call("GET", "/containers/json", query=query)
     mine = scope.registry.ids(scope.name, "container")
     states = [item["State"] for item in found if item["Id"] in mine]
-    shown = answers.info(
-        told, scope.view(), states=states, images=len(scope.registry.ids(scope.name, "image"))
-    )
+    count = len(scope.registry.ids(scope.name, "image"))
+    shown = answers.info(told, scope.view(), states=states, image_count=count)
     await call.exchange.json(200, shown)
 
 
@@ -46,7 +45,8 @@ async def containers(call: Call) -> None:
     scope = call.scope
     wanted, query = await filtering.filters_of(call, "container", owner=scope.name)
     found = await scope.call("GET", "/containers/json", query=query)
-    await call.exchange.json(200, answers.containers(found, scope.view(), wanted))
+    shown = answers.container_summaries(found, scope.view())
+    await call.exchange.json(200, [each for each in shown if wanted.keeps(each["Names"])])
 
 
 async def container(call: Call) -> None:
@@ -61,7 +61,6 @@ async def events(call: Call) -> None:
     """Tell what happens to the tenant's own, as it happens."""
     scope = call.scope
     _, query = await filtering.filters_of(call, "event")
-    view = scope.view()
     async with (
         call.exchange.while_present(),
         scope.engine.upstream.exchange(
@@ -69,7 +68,7 @@ async def events(call: Call) -> None:
         ) as answer,
     ):
         actors = Actors(scope.registry, scope.name)
-        chunks = filtered(answer.stream(), actors, rewrite=lambda event: answers.event(event, view))
+        chunks = filtered(answer.stream(), actors, view=scope.view)
         await call.exchange.stream(200, chunks, content_type="application/json")
 
 

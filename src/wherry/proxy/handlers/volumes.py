@@ -67,7 +67,11 @@ async def show_all(call: Call) -> None:
     scope = call.scope
     wanted, rendered = await filtering.filters_of(call, "volume")
     found = await scope.call("GET", "/volumes", query=rendered)
-    await call.exchange.json(200, answers.volumes(found, scope.view(), wanted))
+    view = scope.view()
+    own = [each for each in found.get("Volumes") or [] if each["Name"] in view.volumes]
+    shown = [answers.volume(each, view) for each in own if scope.is_ours_or_anonymous(each)]
+    kept = [each for each in shown if wanted.keeps([each["Name"]])]
+    await call.exchange.json(200, {"Volumes": kept, "Warnings": None})
 
 
 async def show(call: Call) -> None:

@@ -45,20 +45,21 @@ class Cgroups:
         self._root = root
         self._unified = (root / "cgroup.controllers").exists()
 
-    def make(self, tenant: str, ceiling: Ceiling) -> str:
+    def make(self, path: str, ceiling: Ceiling) -> str:
         """Make the group of a tenant; returns what a container's ``CgroupParent`` must be.
 
-        Raises OSError where it cannot be made.
+        ``path`` is the tenant's name after those above it, each in the one before: what one
+        below uses counts for all. Raises OSError where it cannot be made.
         """
         if self._unified:
-            self._make_unified(tenant, ceiling)
+            self._make_unified(path, ceiling)
         else:
-            self._make_first(tenant, ceiling)
-        return f"/{self._base}/{tenant}"
+            self._make_first(path, ceiling)
+        return f"/{self._base}/{path}"
 
-    def remove(self, tenant: str) -> None:
+    def remove(self, path: str) -> None:
         """Remove the group of a tenant, when nothing is in it any more. Harmless without one."""
-        for place in self._places(f"{self._base}/{tenant}"):
+        for place in self._places(f"{self._base}/{path}"):
             for below in sorted(place.rglob("*/"), reverse=True):
                 with contextlib.suppress(OSError):
                     below.rmdir()
@@ -84,7 +85,7 @@ class Cgroups:
             path.name for path in self._root.iterdir() if path.is_dir() and path.name != "unified"
         )
 
-    def _make_first(self, tenant: str, ceiling: Ceiling) -> None:
+    def _make_first(self, path: str, ceiling: Ceiling) -> None:
         values = {
             "memory": {"memory.limit_in_bytes": ceiling.memory},
             "pids": {"pids.max": ceiling.pids},
@@ -94,14 +95,14 @@ class Cgroups:
             },
         }
         for kind in _FIRST_KINDS:
-            place = self._root / kind / self._base / tenant
+            place = self._root / kind / self._base / path
             place.mkdir(parents=True, exist_ok=True)
             for name, value in values[kind].items():
                 (place / name).write_text(str(value))
 
-    def _make_unified(self, tenant: str, ceiling: Ceiling) -> None:
+    def _make_unified(self, path: str, ceiling: Ceiling) -> None:
         place = self._root
-        for part in (*self._base.split("/"), tenant):
+        for part in (*self._base.split("/"), *path.split("/")):
             (place / "cgroup.subtree_control").write_text("+memory +pids +cpu")
             place /= part
             place.mkdir(exist_ok=True)

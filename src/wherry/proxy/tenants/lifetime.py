@@ -51,7 +51,7 @@ class Lifetime:
         *,
         audit: Audit,
         close: Close,
-        ended: Callable[[str], None],
+        ended: Callable[[Tenant], None],
     ) -> None:
         self._registry = registry
         self._client = client
@@ -140,7 +140,7 @@ class Lifetime:
                 await self.end(below.name)
         if await self._teardown.objects(name):
             self._registry.remove(name)
-            self._has_ended(name)
+            self._has_ended(tenant)
             self._waiting.pop(name, asyncio.Event()).set()
             self._audit.write(Entry(tenant=name, verb="end", verdict="lifetime"))
 
