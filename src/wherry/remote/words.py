@@ -28,7 +28,10 @@ _SHOWN = 80
 
 def shown(value: object) -> str:
     """Return a value for a message, on one line and not too long."""
-    text = "a number" if isinstance(value, int) and abs(value) >= 1 << 63 else ascii(value)
+    try:
+        text = ascii(value)
+    except ValueError:  # a number somewhere in it has thousands of digits
+        text = "a number of that size"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
