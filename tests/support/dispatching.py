@@ -96,9 +96,11 @@ async def take(queue: AbstractQueue) -> AbstractIncomingMessage:
 
 
 @asynccontextmanager
-async def producing(rabbit: Rabbit, name: str) -> AsyncIterator[Producer]:
+async def producing(
+    rabbit: Rabbit, name: str, *, url: str | None = None
+) -> AsyncIterator[Producer]:
     """Have a producer of a queue, which is removed with everything that belongs to it."""
-    connection = await aio_pika.connect(rabbit.url)
+    connection = await aio_pika.connect(url or rabbit.url)
     async with connection:
         channel = await connection.channel()
         replies = await channel.declare_queue(f"{name}.replies", durable=True)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.certificates import make_certificates
 from tests.support.require import missing, require
 
 _PROGRAMS = Path("/usr/lib/rabbitmq/bin")
@@ -31,7 +32,8 @@ class Rabbit:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port, self._dist, self._epmd_port = _free_ports(3)
+        self.port, self.tls_port, self._dist, self._epmd_port = _free_ports(4)
+        self.certificates = make_certificates(directory)
         self._node: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
         (directory / "plugins").write_text("[].\n")
@@ -43,6 +45,11 @@ class Rabbit:
         (directory / "rabbit.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users = none\n"
             "disk_free_limit.absolute = 1MB\nlog.console = false\n"
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.cacertfile = {self.certificates.ca}\n"
+            f"ssl_options.certfile = {self.certificates.server_cert}\n"
+            f"ssl_options.keyfile = {self.certificates.server_key}\n"
+            "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = false\n"
         )
         for name in ("mnesia", "log"):
             (directory / name).mkdir()
@@ -50,6 +57,21 @@ class Rabbit:
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def tls_url(self) -> str:
+        """Its address with TLS, without the option that names who signed its certificate."""
+        return f"amqps://guest:guest@127.0.0.1:{self.tls_port}/"
+
+    def add_vhost(self, name: str) -> None:
+        """Add a vhost in which guest may do everything."""
+        may = ", ".join(['<<".*">>'] * 3)
+        self.control(
+            "eval",
+            f'rabbit_vhost:add(<<"{name}">>, <<"guest">>), '
+            f'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>, {may}, '
+            '<<"guest">>).',
+        )
 
     def start(self) -> None:
         """Start the node and wait until it takes connections."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import aio_pika
 from aio_pika import exceptions
+from aiormq.exceptions import InvalidFrameError
 
 from wherry.errors import EngineError, EngineUnavailable, UsageError
 from wherry.triggers.amqp.delivery import Delivery
@@ -25,8 +26,7 @@ _PATIENCE = 20.0
 """Seconds for any exchange with the broker."""
 LOST = (*exceptions.CONNECTION_EXCEPTIONS, asyncio.InvalidStateError)
 """What a client raises whose connection has gone, or goes; TimeoutError is an OSError."""
-_NOT_ALLOWED = 530
-"""AMQP's code for a vhost that is not there, or not for this user."""
+_NOT_OPENED = "Expected one of ['Connection.OpenOk'], got <Connection.Close"
 Arrived = Callable[[Delivery], None]
 
 
@@ -236,8 +236,9 @@ def _refusal(error: BaseException) -> str | None:
             )
         if isinstance(each, ssl.SSLError) and each.reason == "WRONG_VERSION_NUMBER":
             return "what listens there speaks no TLS; amqp:// is without"
-    if isinstance(error, exceptions.ConnectionClosed) and error.args[:1] == (_NOT_ALLOWED,):
-        return f"the broker refuses the connection: {error.args[1]}"
+    if isinstance(error, InvalidFrameError) and _NOT_OPENED in str(error):
+        # aiormq 7.2 takes the broker's answer for a broken one, and keeps its reason to itself.
+        return "the broker does not open the vhost: there is none of that name, or not for us"
     return None
 
 
