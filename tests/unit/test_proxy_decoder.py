@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wherry.errors import EngineError
@@ -28,6 +28,7 @@ def decode(pieces: list[bytes]) -> list[dict[str, Any]]:
     return found
 
 
+@settings(max_examples=50, deadline=None)
 @given(OBJECTS, st.sampled_from(["", "\n", "\r\n", " ", "\x1e", "\n\x1e"]), st.integers(1, 9))
 def test_objects_come_out_as_they_went_in_however_they_are_cut(
     objects: list[dict[str, Any]], between: str, size: int

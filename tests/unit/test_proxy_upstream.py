@@ -49,11 +49,9 @@ async def test_a_request_is_only_what_a_handler_says(tmp_path: Path) -> None:
             assert answer.status == 200
         async with upstream.exchange("PUT", "/x", body=b"{}") as answer:
             assert answer.headers == {"content-length": "2"}
+    first = b"/v1.41/containers/a%2Fb/json?all=1&size=0&limit=3&f=%7B%22a+b%22%3A%5B%22%26%22%5D%7D"
     assert asked == [
-        (
-            b"GET /v1.41/containers/a%2Fb/json?all=1&size=0&limit=3&f=%7B%22a+b%22%3A%5B%22%26%22%5D%7D"
-            b" HTTP/1.1\r\nHost: docker\r\nX-Registry-Auth: e30=\r\n\r\n"
-        ),
+        b"GET " + first + b" HTTP/1.1\r\nHost: docker\r\nX-Registry-Auth: e30=\r\n\r\n",
         b"POST /v1.41/x?names=a&names=b HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
         b"PUT /v1.41/x HTTP/1.1\r\nHost: docker\r\nContent-Length: 2\r\n\r\n",
     ]

@@ -93,7 +93,7 @@ class Decoder:
 def _object(piece: bytes) -> dict[str, Any]:
     try:
         value = json.loads(piece)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EngineError(f"the engine sent what is no JSON: {piece[:200]!r}") from error
     assert isinstance(value, dict)
     return value

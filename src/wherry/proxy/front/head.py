@@ -16,7 +16,9 @@ from wherry.proxy.front.problems import Refusal
 
 END: Final = b"\r\n\r\n"
 _NEVER = re.compile(rb"[^\t\r\n\x20-\x7e]|(?<!\r)\n|\r(?=[^\n])", re.DOTALL)
-_LINE = re.compile(rb"([A-Z]{1,20}) (/[\x21\x22\x24-\x7e]*) HTTP/1\.([01])")
+_LINE = re.compile(
+    rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH) (/[\x21\x22\x24-\x7e]*) HTTP/1\.([01])"
+)
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
@@ -88,7 +90,7 @@ def parse(raw: bytes, *, most_headers: int) -> Head:
 
 def _request_line(line: bytes) -> tuple[str, bytes, Literal["1.0", "1.1"]]:
     found = _LINE.fullmatch(line)
-    if found is None or found[1] == b"PRI":
+    if found is None:
         raise refuse("the request line is not METHOD /path HTTP/1.1")
     return found[1].decode(), found[2], "1.1" if found[3] == b"1" else "1.0"
 
