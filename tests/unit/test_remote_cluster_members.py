@@ -196,6 +196,17 @@ async def test_a_node_that_writes_and_does_not_answer_is_asked_less_and_less(
     assert 60 <= waits[-1] <= 64
 
 
+async def test_a_node_that_was_started_anew_is_asked_at_once(place: MemoryPlace) -> None:
+    one = members(place)
+    await members(place, own=A).write()
+    (node,) = await one.nodes()
+    one.drop(node, reason="no connection")
+    assert await hosts(one) == []
+    await members(place, own=A).write()
+    place.clock.now += 4
+    assert await hosts(one) == [A]
+
+
 async def test_a_node_that_answers_again_is_forgiven(place: MemoryPlace) -> None:
     one = members(place)
     place.node(A, 0.5)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wherry.remote.cluster.directory import Node
 
 FIRST = 5.0
 """Seconds that a node is left alone after it did not answer; doubled each time."""
@@ -12,7 +16,7 @@ LONGEST = 60.0
 @dataclass(slots=True)
 class _Absence:
     reason: str
-    content: bytes
+    node: Node
     until: float
     times: int
 
@@ -21,27 +25,28 @@ class Absences:
     """A node that did not answer is left alone for a while, and until it has written again.
 
     A node that was killed does not write, so it is asked no more; one that still writes but does
-    not answer is asked less and less often.
+    not answer is asked less and less often. One that was started anew is asked at once.
     """
 
     def __init__(self) -> None:
         self._absent: dict[str, _Absence] = {}
 
-    def drop(self, host: str, *, reason: str, content: bytes, now: float) -> None:
-        """Leave a node alone; ``content`` is the state of it that is known."""
-        before = self._absent.get(host)
-        if before is not None and now < before.until:
+    def drop(self, node: Node, *, reason: str, now: float) -> None:
+        """Leave a node alone; ``now`` is our monotonic clock, in seconds."""
+        before = self._absent.get(node.host)
+        if before is not None and now < before.until and before.node.key == node.key:
             return  # another request that was under way has found the same
         times = before.times + 1 if before else 1
         away = min(FIRST * 2.0 ** min(times - 1, 10), LONGEST)
-        self._absent[host] = _Absence(reason, content, now + away, times)
+        self._absent[node.host] = _Absence(reason, node, now + away, times)
 
-    def reason(self, host: str, *, content: bytes, now: float) -> str | None:
-        """Return why a node with this state is left alone; None when it is asked."""
-        absence = self._absent.get(host)
-        if absence is None or (absence.content != content and now >= absence.until):
+    def reason(self, node: Node, *, now: float) -> str | None:
+        """Return why a node is left alone; None when it is asked."""
+        absence = self._absent.get(node.host)
+        if absence is None or absence.node.key != node.key:
             return None
-        return absence.reason
+        has_written = absence.node.content != node.content
+        return None if has_written and now >= absence.until else absence.reason
 
     def answered(self, host: str) -> None:
         """Forget that a node did not answer."""

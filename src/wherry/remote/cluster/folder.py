@@ -88,7 +88,6 @@ class Folder:
         opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             os.write(opened, data)
-            os.fsync(opened)
             modified = os.fstat(opened).st_mtime
         finally:
             os.close(opened)

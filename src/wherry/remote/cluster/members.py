@@ -117,8 +117,7 @@ class Members:
 
     def drop(self, node: Node, *, reason: str) -> None:
         """Leave a node alone that did not answer: for a while, and until it writes again."""
-        now = self._how.clock()
-        self._absences.drop(node.host, reason=reason, content=node.content, now=now)
+        self._absences.drop(node, reason=reason, now=self._how.clock())
         self._told.warn(node.host, "a node does not answer", reason=reason)
 
     def answered(self, node: Node) -> None:
@@ -127,7 +126,7 @@ class Members:
         self._told.well(node.host, "a node answers again")
 
     def _reason(self, node: Node) -> str | None:
-        return self._absences.reason(node.host, content=node.content, now=self._how.clock())
+        return self._absences.reason(node, now=self._how.clock())
 
     def _living(self) -> list[Node]:
         found = self._directory.living(now=self._how.clock(), wall=self._how.wall())

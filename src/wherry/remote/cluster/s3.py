@@ -165,11 +165,12 @@ async def _client(endpoint: str | None) -> AsyncIterator[S3Client]:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if endpoint else "auto"},
     )
-    try:
+    async with AsyncExitStack() as stack:
         made = session.create_client("s3", region_name=region, endpoint_url=endpoint, config=config)
-    except ValueError as error:
-        raise UsageError(f"--s3_endpoint: {endpoint!r} must be http(s)://HOST:PORT") from error
-    async with made as client:
+        try:
+            client = await stack.enter_async_context(made)
+        except ValueError as error:
+            raise UsageError(f"--s3_endpoint: {endpoint!r} must be http(s)://HOST:PORT") from error
         yield cast("S3Client", client)
 
 
