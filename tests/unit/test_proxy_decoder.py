@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from wherry.errors import EngineError
 from wherry.proxy.decoder import OBJECT_LIMIT, Decoder, json_objects
 
+TEXT = st.text(alphabet='ab"\\{}[]\n\x1e\u00e9\U0001f40b', max_size=8)
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
     max_leaves=8,
 )
-OBJECTS = st.lists(st.dictionaries(st.text(), VALUES), max_size=5)
+OBJECTS = st.lists(st.dictionaries(TEXT, VALUES), max_size=5)
 
 
 def decode(pieces: list[bytes]) -> list[dict[str, Any]]:
