@@ -46,6 +46,8 @@ _BODIES = frozenset(
      Operation.NETWORK_DISCONNECT, Operation.VOLUME_CREATE, Operation.COMMIT}
 )  # fmt: skip
 _STREAMED = frozenset({Operation.BUILD, Operation.ARCHIVE_PUT, Operation.IMAGE_LOAD})
+TAKES_BODY = _BODIES | _STREAMED
+"""The operations whose requests have a body; those of all others must be empty."""
 _IN_PATH = {
     "{container}": Kind.CONTAINER,
     "{network}": Kind.NETWORK,
@@ -95,7 +97,7 @@ def decide(
     route = routing.route(method, target)
     table.check(route.operation, tenant.policy, method=method, name=route.name)
     queries.clean(route, tenant.policy.limits)
-    if route.operation not in _BODIES | _STREAMED:
+    if route.operation not in TAKES_BODY:
         no_body(body, operation=route.operation)
     return route, (*_own(route), *_references(route, body, tenant))
 

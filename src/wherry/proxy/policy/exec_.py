@@ -47,6 +47,7 @@ def parse_create(body: bytes, policy: Policy) -> ExecCreate:
     fields = Fields(strict_json.parse_object(body), section="2.4")
     fields.text("Container")  # docker-py and old clients repeat the path's
     fields.boolean("Detach")
+    keys = fields.text("DetachKeys") or fields.text("detachKeys")  # aiodocker's spelling
     fields.empty("Privileged", why="a privileged program is the host; leave it out")
     command = fields.texts("Cmd", or_one=True)
     if not command:
@@ -56,7 +57,7 @@ def parse_create(body: bytes, policy: Policy) -> ExecCreate:
         "User": config.check_user(fields, policy),
         "WorkingDir": check_working_dir(fields.text("WorkingDir"), field="WorkingDir",
                                         rule="2.4 WorkingDir"),
-        "DetachKeys": check_detach_keys(fields.text("DetachKeys"), field="DetachKeys"),
+        "DetachKeys": check_detach_keys(keys, field="DetachKeys"),
     }  # fmt: skip
     copied |= {key: value for key, value in texts.items() if value}
     if env := config.check_env(fields):

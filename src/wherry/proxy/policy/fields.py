@@ -6,6 +6,7 @@ written from that value, so only what has been read by name can come out (F1, G4
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -46,7 +47,7 @@ class Fields:
 
     def denied(self, key: str, why: str, *, status: int = 403) -> Denied:
         """Return the refusal of a field, for others to raise."""
-        return Denied(status, f"{self.path(key)}: {why}", rule=f"{self._section} {key}")
+        return Denied(status, f"{self.path(key)}: {why}", rule=self._rule(key))
 
     def text(self, key: str) -> str:
         """Return a text; empty without one."""
@@ -192,7 +193,12 @@ class Fields:
         return value
 
     def _wrong(self, key: str, right: str) -> Denied:
-        return Denied(400, f"{self.path(key)}: must be {right}", rule=f"{self._section} {key}")
+        return Denied(400, f"{self.path(key)}: must be {right}", rule=self._rule(key))
+
+    def _rule(self, key: str) -> str:
+        """Return the rule of the field of the body that this is, or is a part of."""
+        whole = self.path(key).removeprefix("HostConfig.")
+        return f"{self._section} {re.split(r'[.[]', whole)[0]}"
 
 
 def is_zero(value: object) -> bool:

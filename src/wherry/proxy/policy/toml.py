@@ -32,7 +32,7 @@ class Key:
     help: str
 
 
-def parse(text: str, *, name: str = "policy") -> Policy:
+def parse_policy(text: str, *, name: str = "policy") -> Policy:
     """Return the policy of a TOML text; raises :class:`UsageError` naming the field."""
     try:
         given = tomllib.loads(text)
