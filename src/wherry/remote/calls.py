@@ -176,7 +176,8 @@ class Calls:
             async with contextlib.AsyncExitStack() as noted:
                 name, image = container_name(invocation.id), invocation.function.image
                 noted.enter_context(self._guard.noting(caller, "call", container=name, image=image))
-                await noted.enter_async_context(self._guard.place(caller, name))
+                place = self._guard.place(caller, name, settled=self._docker.settled)
+                await noted.enter_async_context(place)
                 begun = self._engine.start(invocation, stdin)
                 live.container = await entering.enter_async_context(begun)
             await exchange.write(frame(protocol.STARTED))

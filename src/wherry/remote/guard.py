@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -144,10 +144,13 @@ class Guarded:
             )
 
     @asynccontextmanager
-    async def place(self, caller: Caller, name: str) -> AsyncIterator[None]:
+    async def place(
+        self, caller: Caller, name: str, *, settled: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncIterator[None]:
         """Hold a place for one more container; raises Fault when the caller has as many as may.
 
         ``name`` is the container's: it is counted once, as one being made or as one there is.
+        Before somebody is refused, ``settled`` lets the removals end that are under way.
         """
         most = self.policy(caller).limits.containers
         if most is None:
@@ -156,8 +159,11 @@ class Guarded:
         starting = self._starting.setdefault(caller.name, set())
         starting.add(name)
         try:
-            rows = await self._containers.list(caller, labels={OWNER: caller.name})
-            if len(starting | {row.name for row in rows}) > most:
+            count = await self._count(caller, starting)
+            if count > most and settled is not None:
+                await settled()
+                count = await self._count(caller, starting)
+            if count > most:
                 raise Fault(
                     f"containers: this token may have {most} at one time; remove one first",
                     status=429,
@@ -168,6 +174,10 @@ class Guarded:
             starting.discard(name)
             if not starting:
                 self._starting.pop(caller.name, None)
+
+    async def _count(self, caller: Caller, starting: set[str]) -> int:
+        rows = await self._containers.list(caller, labels={OWNER: caller.name})
+        return len(starting | {row.name for row in rows})
 
     def _policed(self, caller: Caller, request: RunRequest) -> RunRequest:
         return policed(request, caller, policy=self.policy(caller))
