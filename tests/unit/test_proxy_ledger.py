@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from wherry.engines.docker.failures import Refused
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.tenants.ledger import Ledger, Reservation
 from wherry.proxy.tenants.model import Amounts, Tenant
@@ -49,9 +50,16 @@ def test_a_sum_is_bounded_as_a_count_is(ledger: Ledger) -> None:
 
 
 def test_what_failed_gives_back_what_it_reserved(ledger: Ledger, registry: Registry) -> None:
-    with pytest.raises(RuntimeError), reserve(ledger):
-        raise RuntimeError
+    with pytest.raises(Refused), reserve(ledger):
+        raise Refused("no", status=409, reason="no")
     assert registry.uses("ci") == Amounts()
+
+
+def test_what_may_have_been_made_stays_set_aside(ledger: Ledger, registry: Registry) -> None:
+    with pytest.raises(RuntimeError), reserve(ledger) as reservation:
+        raise RuntimeError
+    assert registry.uses("ci") == Amounts(containers=1, memory=100)
+    assert registry.abandoned == {reservation.nonce}
 
 
 def test_what_was_made_is_kept(ledger: Ledger, registry: Registry) -> None:

@@ -20,7 +20,7 @@ ID = "a" * 64
 
 def owned(id_: str = ID, *, tenant: str = "ci", kind: Kind = "container", **more: str) -> Owned:
     amounts = Amounts(containers=1, memory=100)
-    return Owned(kind=kind, id=id_, tenant=tenant, created=1.0, amounts=amounts, **more)  # type: ignore[arg-type]
+    return Owned(kind=kind, id=id_, tenant=tenant, created=1.0, amounts=amounts, **more)
 
 
 def pending(nonce: str = "n") -> Pending:

@@ -56,6 +56,9 @@ def declare(parser: Parser) -> None:
     parser.values("-l", "--label", metavar="NAME[=VALUE]", help="add a label")
     parser.value("--network", metavar="none|private|host",
                  help="none (default), only the way out, or this machine's own")  # fmt: skip
+    parser.value("--docker-api", metavar="LIMITS",
+                 help="give it a Docker socket for children of its own: "
+                 "children:20,memory:2g,image:busybox")  # fmt: skip
     parser.value("--platform", metavar="OS/ARCH", help="of the image, such as linux/arm64")
     parser.value("--pull", metavar="missing|always|never", help="when to fetch the image")
     parser.flag("--rm", help="as always: nothing is left of a call")
@@ -110,6 +113,8 @@ def options_of(args: argparse.Namespace) -> Options:
         "collect": dict(_collect(text) for text in args.collect),
     }
     found |= {name: value for name, value in lists.items() if value}
+    if args.docker_api is not None:
+        found["labels"] = [*args.label, f"wherry.docker-api={args.docker_api}"]
     if args.read_only:
         found["read_only"] = True
     if args.tmp_size is not None:

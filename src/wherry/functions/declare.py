@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SECRETS = "/var/openfaas/secrets"
 """Where OpenFaaS's functions look for their secrets; they are in ``/run/secrets`` as well."""
 
+DOCKER_API = "wherry.docker-api"
+"""Label of a container that gets a Docker socket of its own; its value says what it may do."""
 _LONGEST = 128 * 1024
 """Bytes of one argument or variable, as Linux has it (MAX_ARG_STRLEN), with its NUL at the end."""
 _IN_LIMITS = ("pids", "tmp", "stdout")
@@ -57,6 +59,7 @@ def declared(
             files=files,
             read_only=deployment.read_only_root_filesystem,
             ready=ready_of(settings, replicas=replicas),
+            labels={DOCKER_API: settings.docker_api} if settings.docker_api else {},
             **runs,
         )
         if settings.funker is not None:

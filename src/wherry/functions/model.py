@@ -84,6 +84,8 @@ class Settings:
     """Path that answers 2xx when an HTTP-speaking image is well; None: it accepts connections."""
     path: str | None = None
     """Prefix of the gateway's own paths that is mapped to this function."""
+    docker_api: str | None = None
+    """What its containers may do through a Docker socket of their own; None: they have none."""
     auth: bool = False
     """Whether a call needs a token with the scope ``invoke:<function>``."""
 

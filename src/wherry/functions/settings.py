@@ -71,6 +71,9 @@ SETTINGS = (
     Label("health", "health", values.path, "/healthz",
           "path that answers 2xx when a program of mode `http` is well; without it, one that "
           "accepts connections is"),
+    Label("docker_api", "docker_api", values.scoped, "children:20,memory:2g,image:busybox",
+          "its containers get a Docker socket that shows them their own children only; limits and "
+          "keys of a policy, or `true` for the defaults"),
     Label("path", "path", values.prefix, "/shop",
           "prefix of the gateway's own paths that leads to this function"),
     Label("auth", "auth", values.truth, "true",

@@ -89,11 +89,22 @@ def _labels(given: dict[str, Any], field: str) -> dict[str, str] | None:
         if label in labels:
             raise UsageError(f"{field}: {key!r} and the label {label!r} are the same; give one")
         value = given[key]
-        if isinstance(value, list):
+        if key == "docker_api" and isinstance(value, dict):
+            labels[label] = _scoped(value, f"{field}.{key}")
+        elif isinstance(value, list):
             labels[label] = ",".join(shapes.plain(item, f"{field}.{key}") for item in value)
         else:
             labels[label] = shapes.plain(value, f"{field}.{key}")
     return labels or None
+
+
+def _scoped(given: dict[str, Any], field: str) -> str:
+    """Return a table of a policy's keys as the one line of its label."""
+    parts = []
+    for key, value in given.items():
+        values = value if isinstance(value, list) else [value]
+        parts += [f"{key}:{shapes.plain(each, f'{field}.{key}')}" for each in values]
+    return ",".join(parts) or "true"
 
 
 def _plain(given: dict[str, Any], key: str, field: str) -> str | None:

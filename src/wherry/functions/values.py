@@ -45,6 +45,15 @@ def whole(text: str, field: str, *, least: int, most: int = 999_999_999) -> int:
     return number
 
 
+def scoped(text: str, field: str) -> str:
+    """Return what a container may do with a Docker socket: ``true``, or NAME:VALUE by commas."""
+    for part in text.split(",") if text != "true" else ():
+        name, colon, value = part.partition(":")
+        if not name.strip() or not colon or not value:
+            raise UsageError(f"{field}: {part!r} must be NAME:VALUE, such as children:20, or true")
+    return text
+
+
 def truth(text: str, field: str) -> bool:
     """Read ``true`` or ``false``."""
     if text.lower() not in _TRUE | _FALSE:

@@ -18,15 +18,20 @@ _SIZES = frozenset(
     {"memory", "memory_each", "memory_most", "shm", "tmpfs", "log_size", "storage",
      "build_context", "image_size"}
 )  # fmt: skip
-_LISTS = ("images", "pull")
+_LISTS = frozenset(
+    {"images", "pull", "host_paths", "capabilities", "drop_capabilities", "runtimes", "sysctls",
+     "groups", "labels"}
+)  # fmt: skip
+_TRUTHS = frozenset({"build", "copy_out", "no_new_privileges", "allow_root", "gpus"})
+_TEXTS = frozenset({"profile", "copy_in", "ports"})
 
 
 def quick_policy(text: str, *, field: str = "--docker-api") -> str:
     """Return as TOML what a line such as ``children:20,memory:2g,image:busybox`` says.
 
-    Limits by name (``children`` is ``containers``), ``profile``, and ``image`` and ``pull``, which
-    may come several times. An empty text, ``true`` and ``default`` are the defaults. Raises
-    :class:`UsageError`.
+    Limits by name (``children`` is ``containers``), and the keys of a policy; those that are lists,
+    such as ``image`` and ``pull``, may come several times. An empty text, ``true`` and ``default``
+    are the defaults. Raises :class:`UsageError`.
     """
     document: dict[str, Any] = {}
     for part in text.split(",") if text not in ("", "true", "default") else ():
@@ -34,22 +39,6 @@ def quick_policy(text: str, *, field: str = "--docker-api") -> str:
         if not colon or not value:
             raise UsageError(f"{field}: {part!r} must be NAME:VALUE, such as children:20")
         _set(document, name, value, field=field)
-    return dump(document)
-
-
-def policy_of(value: object, *, field: str) -> str:
-    """Return as TOML what a table of wherry.toml says: the keys of a policy, or of its limits."""
-    if isinstance(value, str | bool):
-        return quick_policy(value if isinstance(value, str) else "true", field=field)
-    if not isinstance(value, dict):
-        raise UsageError(f"{field}: {value!r} must be a table or text such as 'children:20'")
-    document: dict[str, Any] = {}
-    names = {each.name for each in dataclasses.fields(Limits)}
-    for name, given in value.items():
-        if _ALSO.get(name, name) in names and not isinstance(given, dict):
-            _limit(document, name, str(given), field=field)
-        else:
-            document[name] = given
     return dump(document)
 
 
@@ -75,8 +64,12 @@ def overlaid(
 
 def _set(document: dict[str, Any], name: str, value: str, *, field: str) -> None:
     key = "images" if name == "image" else name
-    if key == "profile":
-        document["profile"] = value
+    if key in _TEXTS:
+        document[key] = value
+    elif key in _TRUTHS:
+        if value not in ("true", "false"):
+            raise UsageError(f"{field} {name}: {value!r} must be true or false")
+        document[key] = value == "true"
     elif key in _LISTS:
         document.setdefault(key, []).append(value)
     else:
@@ -87,7 +80,7 @@ def _limit(document: dict[str, Any], name: str, value: str, *, field: str) -> No
     key = _ALSO.get(name, name)
     fields = {each.name: each for each in dataclasses.fields(Limits)}
     if key not in fields:
-        known = [*fields, *_ALSO, "profile", "image", "pull"]
+        known = [*fields, *_ALSO, "image", *_LISTS, *_TRUTHS, *_TEXTS]
         raise UsageError(f"{field}: there is no {name!r}{nearest(name, known)}")
     where = f"{field} {name}"
     document.setdefault("limits", {})[key] = _number(key, value, where=where)

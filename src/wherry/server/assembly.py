@@ -14,7 +14,9 @@ from wherry.calls.workers import QueueWorkers
 from wherry.client import AsyncClient
 from wherry.functions.reload import FileSource
 from wherry.functions.store import FunctionStore
+from wherry.proxy.tenants.places import Places
 from wherry.server.dispatched import dispatched
+from wherry.server.docker_api import with_docker_api
 from wherry.server.ownership import Ownership
 from wherry.server.schedule_pages import SchedulePages
 from wherry.server.schedules import scheduled
@@ -72,7 +74,9 @@ async def assembled(options: ServeOptions, engine: Engine) -> AsyncIterator[Asse
         )
         logs = FunctionLogs(options.state)
         stack.push_async_callback(logs.aclose)
-        client = await stack.enter_async_context(AsyncClient(engine))
+        client = await stack.enter_async_context(
+            AsyncClient(with_docker_api(engine, places=Places(options.data_dir / "proxy")))
+        )
         metrics, recent = Metrics(), Recent()
         service = FunctionService(
             client,

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wherry.engines.closing import finish
+from wherry.errors import EngineError
 from wherry.proxy.front.listening import listen_tls
-from wherry.proxy.proxy import Proxy, running_proxy
+from wherry.proxy.proxy import Proxy, ProxyOptions, running_proxy
+from wherry.proxy.tenants.snapshot import is_held, kept_in
 from wherry.proxy.tls import server_context
 from wherry.server.stopping import Stopping
 
 if TYPE_CHECKING:
-    from wherry.proxy.proxy import ProxyOptions
+    from wherry.engines.docker.address import Address
+    from wherry.proxy.tenants.model import Tenant
+    from wherry.proxy.tenants.places import Places
 
+_log = logging.getLogger(__name__)
 Greet = Callable[[str], None]
 
 
@@ -85,3 +94,58 @@ async def _until(proxy: Proxy, name: str, asked: asyncio.Event) -> None:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def end_tenant(options: ProxyOptions, name: str) -> None:
+    """Take a tenant down that nobody serves; raises :class:`wherry.errors.WherryError`."""
+    async with running_proxy(options) as proxy:
+        if proxy.registry.has(name):
+            await proxy.end(name)
+
+
+@asynccontextmanager
+async def fleeting_tenant(
+    address: Address, places: Places, *, policy: str
+) -> AsyncIterator[tuple[Proxy, Tenant]]:
+    """Serve a tenant in a directory of its own, and take all of it down with the block.
+
+    What other commands left, that could not do so, is taken down first.
+    """
+    await sweep(address, places)
+    directory = places.fleeting()
+    options = ProxyOptions(address=address, directory=directory, sockets=directory / "s")
+    try:
+        async with running_proxy(options) as proxy:
+            tenant = await proxy.add(directory.name, policy=policy, directory=True)
+            try:
+                yield proxy, tenant
+            finally:
+                await finish(proxy.end(tenant.name))
+    finally:
+        if not _has_tenants(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+async def sweep(address: Address, places: Places) -> None:
+    """Take down what commands left that were killed; what still runs is not touched."""
+    for directory in places.left():
+        if not (directory / "registry.db").exists() or is_held(directory):
+            continue
+        try:
+            kept = [each.tenant for each in kept_in(directory)]
+            options = ProxyOptions(address=address, directory=directory, sockets=directory / "s")
+            async with running_proxy(options) as proxy:
+                for tenant in kept:
+                    if proxy.registry.has(tenant.name):
+                        await proxy.end(tenant.name)
+        except EngineError as error:
+            _log.warning(
+                "what another command left could not be taken down",
+                extra={"directory": str(directory), "reason": str(error)},
+            )
+            continue
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _has_tenants(directory: Path) -> bool:
+    return (directory / "registry.db").exists() and bool(kept_in(directory))

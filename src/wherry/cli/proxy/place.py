@@ -46,7 +46,7 @@ def policy_text(args: argparse.Namespace) -> str:
         text = Path(args.policy).read_text() if args.policy else ""
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--policy: {args.policy!r} cannot be read: {error}") from error
-    parse_policy(text, where=args.policy or "--policy")
+    parse_policy(text, name=args.policy or "--policy")
     return overlaid(
         text, profile=args.profile, limits=args.limit, images=args.image, pulls=args.pull
     )

@@ -7,10 +7,10 @@ import json
 import tempfile
 from typing import IO, TYPE_CHECKING
 
-from wherry.proxy.decoder import Decoder
+from wherry.proxy.decoder import json_objects
 from wherry.proxy.handlers import images, networks, resolving
 from wherry.proxy.handlers.call import check
-from wherry.proxy.policy import build, commits
+from wherry.proxy.policy import answers, build, commits
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.tenants.model import Amounts
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from wherry.proxy.handlers.call import Call
+    from wherry.proxy.handlers.scope import Scope
+    from wherry.proxy.tenants.ledger import Reservation
 
 _PIECE = 64 * 1024
 
@@ -40,18 +42,15 @@ async def make(call: Call) -> None:
         )
         with scope.ledger.reserve(scope.name, "image", amounts=amounts) as reservation:
             try:
-                made = await _build(call, request)
+                await _build(call, request, reservation)
             finally:
                 reservation.release()
-            for id_ in made:
-                images.record(scope, id_)
     finally:
         scope.builds -= 1
 
 
-async def _build(call: Call, request: build.Build) -> set[str]:
+async def _build(call: Call, request: build.Build, reservation: Reservation) -> None:
     scope = call.scope
-    made: set[str] = set()
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as written:
         async for chunk in call.exchange.request.body.stream(scope.policy.limits.build_context):
             given.write(chunk)
@@ -70,11 +69,8 @@ async def _build(call: Call, request: build.Build) -> set[str]:
             ) as answer,
         ):  # fmt: skip
             await check(answer)
-            await call.pass_on(answer, _watched(answer.stream(), made))
-    for tag in request.tags:
-        if (described := await images.inspect(scope, tag)) is not None:
-            made.add(described["Id"])
-    return made
+            chunks = _recorded(scope, answer.stream(), request.tags, reservation)
+            await call.pass_on(answer, chunks)
 
 
 async def _pieces(source: IO[bytes]) -> AsyncIterator[bytes]:
@@ -82,15 +78,27 @@ async def _pieces(source: IO[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _watched(chunks: AsyncIterator[bytes], made: set[str]) -> AsyncIterator[bytes]:
-    """Hand the progress on, and note the id of what was built."""
-    decoder = Decoder()
-    async for chunk in chunks:
-        for item in decoder.feed(chunk):
-            aux = item.get("aux")
-            if isinstance(aux, dict) and str(aux.get("ID", "")).startswith("sha256:"):
-                made.add(aux["ID"])
-        yield chunk
+async def _recorded(
+    scope: Scope, chunks: AsyncIterator[bytes], tags: tuple[str, ...], reservation: Reservation
+) -> AsyncIterator[bytes]:
+    """Hand progress on with the tenant's names; before its end the image is the tenant's."""
+    made: list[str] = [*tags]
+    view = scope.view()
+    async for item in json_objects(chunks):
+        aux = item.get("aux")
+        if isinstance(aux, dict) and str(aux.get("ID", "")).startswith("sha256:"):
+            made.append(aux["ID"])
+        yield json.dumps(answers.progress(item, view)).encode() + b"\r\n"
+    reservation.release()
+    for name in made:
+        if (described := await images.inspect(scope, name)) is None:
+            continue
+        try:
+            images.check_size(scope, described)
+            images.record(scope, described["Id"])
+        except Denied as error:
+            yield images.trouble(error)
+            return
 
 
 async def commit(call: Call) -> None:

@@ -10,6 +10,7 @@ from wherry.proxy.audit import Entry
 from wherry.proxy.front import ClientLeft, Refusal
 from wherry.proxy.handlers.call import Call
 from wherry.proxy.policy import answers, table
+from wherry.proxy.policy.check import TAKES_BODY, no_body
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.policy.routing import route
 
@@ -64,6 +65,8 @@ class Dispatch:
         call = Call(exchange=exchange, route=asked, scope=scope)
         told.append(call)
         table.check(asked.operation, scope.policy, method=asked.method, name=asked.name)
+        if asked.operation not in TAKES_BODY:
+            no_body(await request.body.read(), operation=asked.operation)
         await self._handlers[asked.operation](call)
 
     def _note(

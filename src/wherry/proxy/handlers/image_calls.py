@@ -15,8 +15,11 @@ from wherry.proxy.policy import images as policy
 from wherry.proxy.policy.model import Denied, Kind, Named
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from wherry.proxy.handlers.call import Call
     from wherry.proxy.handlers.scope import Scope
+    from wherry.proxy.tenants.ledger import Reservation
     from wherry.proxy.tenants.model import Owned
 
 
@@ -79,12 +82,27 @@ async def pull(call: Call) -> None:
             ) as answer,
         ):
             await check(answer)
-            await call.pass_on(answer, answer.stream())
-        pulled = await images.inspect(scope, request.text)
-        reservation.release()
-        if pulled is not None:
-            _record(scope, pulled["Id"], request.text, made=True)
-            call.object = f"image {pulled['Id']}"
+            await call.pass_on(answer, _recorded(call, answer.stream(), request.text, reservation))
+
+
+async def _recorded(
+    call: Call, chunks: AsyncIterator[bytes], text: str, reservation: Reservation
+) -> AsyncIterator[bytes]:
+    """Hand progress on; before its end the image is the tenant's, or there is an error in it."""
+    scope = call.scope
+    async for chunk in chunks:
+        yield chunk
+    pulled = await images.inspect(scope, text)
+    reservation.release()
+    if pulled is None:
+        return
+    call.object = f"image {pulled['Id']}"
+    try:
+        images.check_size(scope, pulled)
+        _record(scope, pulled["Id"], text, made=True)
+    except Denied as error:
+        await _delete(scope, text)
+        yield images.trouble(error)
 
 
 def _is_theirs_alone(scope: Scope, present: dict[str, Any], text: str) -> bool:

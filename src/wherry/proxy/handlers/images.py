@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import suppress
 from dataclasses import replace
@@ -121,6 +122,19 @@ def record(
     )
     scope.registry.record(changed)
     return changed
+
+
+def check_size(scope: Scope, described: dict[str, Any]) -> None:
+    """Raise :class:`Denied` for an image that is larger than a tenant's may be."""
+    most, size = scope.policy.limits.image_size, int(described.get("Size") or 0)
+    if most and size > most:
+        raise Denied(403, f"the image has {size} bytes, and may have {most}", rule="2.8 image_size")
+
+
+def trouble(error: Denied) -> bytes:
+    """Return what stands in a stream of progress for an error."""
+    line = {"errorDetail": {"message": error.message}, "error": error.message}
+    return json.dumps(line).encode() + b"\r\n"
 
 
 async def forget_if_gone(scope: Scope, id_: str) -> None:
