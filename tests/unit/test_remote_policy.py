@@ -51,7 +51,11 @@ def test_the_beginning_of_an_images_id_cannot_pass_a_list_of_images() -> None:
     assert HUB.image("deadbeef1234") == "deadbeef1234:latest"
     with pytest.raises(UsageError):
         HUB.image("a" * 64)
-    assert NOTHING_SAID.image("redis") == "redis"
+    for name in ("sha256:" + "a" * 64, "sha256:abc", "library/sha256:abc", "sha512:abc"):
+        with pytest.raises(Forbidden):
+            HUB.image(name)
+    for name in ("redis", "a" * 64, "sha256:" + "a" * 64):
+        assert NOTHING_SAID.image(name) == name
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ class Api:
                     held += output.data
                 if len(held) > _HELD:
                     rest = _Rest(command, bytes(held), outputs, stack.pop_all())
-                    return Answer(headers={"Content-Type": JSON}, body=rest.pieces())
+                    return Answer(headers={"Content-Type": JSON}, body=rest)
         return document(_done(command, bytes(held)))
 
     async def _inspect(self, call: Call) -> Answer:
@@ -138,15 +138,28 @@ class _Rest:
         self._outputs = outputs
         self._stack = stack
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._pieces = self._all()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        async with self._stack:
-            yield self._head + b',"raw":"' + self._escaped(self._held)
-            self._held = b""
-            async for output in self._outputs:
-                if output.stream == "stdout":
-                    yield self._escaped(output.data)
-            yield self._escaped(b"", final=True) + b'"}'
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._pieces)
+
+    async def aclose(self) -> None:
+        """Stop reading, also where nothing was read."""
+        try:
+            await self._pieces.aclose()
+        finally:
+            await self._stack.aclose()
+
+    async def _all(self) -> AsyncGenerator[bytes]:
+        yield self._head + b',"raw":"' + self._escaped(self._held)
+        self._held = b""
+        async for output in self._outputs:
+            if output.stream == "stdout":
+                yield self._escaped(output.data)
+        yield self._escaped(b"", final=True) + b'"}'
 
     def _escaped(self, data: bytes, *, final: bool = False) -> bytes:
         text = self._decoder.decode(data, final)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from wherry.errors import Conflict
 from wherry.remote.audit import Deed
 from wherry.remote.faults import Fault, Forbidden
 from wherry.remote.model import NO_TEXT
@@ -67,17 +68,21 @@ class Guarded:
             )
             request = self._policed(caller, request)
             await entering.enter_async_context(self.place(caller, request.name))
-            async with self._containers.run(caller, request) as running:
-                note.container = running.id
+            async with AsyncExitStack() as running:
+                with _discreet(caller, request.name):
+                    begun = self._containers.run(caller, request)
+                    found = await running.enter_async_context(begun)
+                note.container = found.id
                 await entering.aclose()
-                yield running
+                yield found
 
     async def detach(self, caller: Caller, request: RunRequest) -> str:
         """Run what the caller's policy allows, and let it go on."""
         with self.noting(caller, "run", container=request.name, image=request.image) as note:
             request = self._policed(caller, request)
             async with self.place(caller, request.name):
-                note.container = await self._containers.detach(caller, request)
+                with _discreet(caller, request.name):
+                    note.container = await self._containers.detach(caller, request)
             return note.container
 
     @asynccontextmanager
@@ -181,6 +186,17 @@ class Guarded:
 
     def _policed(self, caller: Caller, request: RunRequest) -> RunRequest:
         return policed(request, caller, policy=self.policy(caller))
+
+
+@contextmanager
+def _discreet(caller: Caller, name: str) -> Iterator[None]:
+    """Say that a name is taken, and not by which container: it may be somebody else's."""
+    try:
+        yield
+    except Conflict as error:
+        if caller.is_admin:
+            raise
+        raise Conflict(f"name: {name!r} cannot be had; another one can") from error
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from wherry.remote.faults import Forbidden
 
 _CAPABILITY = re.compile(r"[A-Z][A-Z0-9_]{1,40}")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.*-]{0,127}")
+_DIGEST = re.compile(r"sha[0-9]+:")
 _BELOW = "/**"
 HIGHEST_PORT = 65535
 
@@ -101,10 +102,14 @@ class Policy:
         An engine takes a name for the beginning of an image's id where it can. With a tag or a
         digest it cannot, so a list of images is not passed by with an id.
         """
+        if "**" in self.images:
+            return name
         reference = Reference.parse(name)
+        if _DIGEST.match(reference.familiar):
+            raise Forbidden(f"image: the policy of this token allows names, and no id as {name!r}")
         if not any(_matches(pattern, str(reference)) for pattern in self.images):
             raise Forbidden(f"image: the policy of this token does not allow {str(reference)!r}")
-        return name if "**" in self.images else reference.familiar
+        return reference.familiar
 
     def mount(self, source: str, *, read_only: bool) -> None:
         """Raise Forbidden unless a mount of this source is allowed."""
