@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.certificates import make_certificates
 from tests.support.cluster_nodes import ClusterNode, Heard, cluster, engines, together
 from tests.support.waiting import wait_until
+
+from wherry.remote.cluster.directory import Node
+from wherry.remote.cluster.peers import NotAsked, Peers, trust
+from wherry.remote.cluster.seal import Seal
+from wherry.remote.model import Call, Caller
 
 if TYPE_CHECKING:
     from tests.support.dockerd import Dockerd
@@ -250,3 +256,24 @@ def test_nodes_leave_and_join_while_they_are_asked(nodes: list[ClusterNode]) -> 
             each.result(BOUND)
     assert {each.status for each in heard} <= {200}
     assert len(heard) >= 4
+
+
+async def test_nodes_speak_tls_with_each_other_and_check_certificates(
+    dockerds: list[Dockerd], tmp_path: Path
+) -> None:
+    made = make_certificates(tmp_path)
+    options = ("--https", "--cert", str(made.server_cert), "--key", str(made.server_key),
+               "--node_ca", str(made.ca), "--refresh_rate", "500", "--cache_interval", "50",
+               "--cluster_token", "the nodes' own", "--strict")  # fmt: skip
+    with cluster(tmp_path / "tls", dockerds[:2], *options, ca=made.ca) as (one, two):
+        balance([one, two], 0.9, 0.1)
+        _, heard = run(one, detach=False, remove=True, data=["echo", "hi"])
+        assert (heard.status, heard.json["raw"]) == (200, "hi\n")
+        assert heard.headers["docker-server-host"] == two.url
+        to = Node(host=two.url, load=0.0)
+        peers = Peers(seal=Seal("x"), tls=trust(None))
+        asked = Call(method="PUT", target="", query={}, fields={}, body=b"x",
+                     caller=Caller(name="admin"))  # fmt: skip
+        with pytest.raises(NotAsked, match="its certificate is not trusted"):
+            await peers.relay(to, asked)
+        await peers.aclose()

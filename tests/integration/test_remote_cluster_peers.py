@@ -178,7 +178,7 @@ async def test_a_node_that_falls_silent_is_waited_for_only_while_it_gives_a_sign
     async def serves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal probes, alive
         first = await reader.readuntil(b"\r\n\r\n")
-        if first.startswith(b"GET /healthz"):
+        if first.startswith(b"GET / "):
             probes += 1
             alive = probes < 4
             if alive:
@@ -208,7 +208,7 @@ async def test_an_answer_that_breaks_off_is_an_error_that_names_the_node() -> No
 
 async def test_an_answer_that_does_not_come_in_time_is_given_up() -> None:
     async def serves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if (await head(reader)).startswith(b"GET /healthz"):
+        if b"authorization" not in (await head(reader)).lower():
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             return
         await reader.read()

@@ -184,6 +184,7 @@ def cluster(
 ) -> Iterator[list[ClusterNode]]:
     """Run one node for each engine, until all know each other."""
     shared = ("--folder", str(directory / "shared"), *options)
+    directory.mkdir(exist_ok=True)
     nodes = [
         ClusterNode(directory / f"node{number}", dockerd, shared, **more)
         for number, dockerd in enumerate(dockerds)

@@ -91,7 +91,13 @@ async def assembled(
         turns = Turns(settings.capacity, waiting=settings.waiting)
         calls = Calls(engine, guard=guard, turns=turns, timeout=settings.timeout)
         stack.push_async_callback(calls.aclose)
-        jobs = Jobs(turns, strict=settings.strict, base=settings.advertise or "")
+        base = ""
+        if settings.cluster:  # another node hands the answer on, and does not know of the run
+            from wherry.remote.cluster.starting import clustered, origin_of
+
+            port = listeners[0].socket.getsockname()[1]
+            base = origin_of(settings, port=port)
+        jobs = Jobs(turns, strict=settings.strict, base=base)
         stack.push_async_callback(jobs.aclose)
         metrics = Metrics(turns, calls=calls)
         streaming = Streaming(guard, settings, otherwise=Api(guard, settings))
@@ -99,9 +105,6 @@ async def assembled(
         await reap(engine)
         is_counted_already = nobody
         if settings.cluster:
-            from wherry.remote.cluster.starting import clustered
-
-            port = listeners[0].socket.getsockname()[1]
             joining = clustered(handler, settings, engine=engine.client, port=port)
             handler = cluster = await stack.enter_async_context(joining)
             is_counted_already = cluster.has_been_counted

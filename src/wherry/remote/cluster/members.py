@@ -77,10 +77,10 @@ class Members:
     # ---- our own state ---------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Write our state at every refresh, until cancelled."""
+        """Write our state again at every refresh, until cancelled."""
         while True:
-            await self.write()
             await self._how.pause(self._how.refresh)
+            await self.write()
 
     async def write(self) -> None:
         """Measure our load and write it down; what goes wrong is logged."""

@@ -46,9 +46,9 @@ class Patience:
     connect: float = 2.0
     accept: float = 3.0
     """Until it takes the body of a request."""
-    silence: float = 3.0
+    silence: float = 2.0
     """Without a sign of it, until it is asked whether it is there."""
-    probe: float = 2.0
+    probe: float = 4.0
     """Until it has to answer that."""
     quick: float = 10.0
     """For an answer that takes no program's time: a list, logs, a removal."""
@@ -180,10 +180,13 @@ class Peers:
             raise NoAnswer(_reason(error)) from error
 
     async def _probe(self, node: Node) -> None:
-        """Ask for a sign of life, whatever it is; raises TimeoutError or aiohttp's errors."""
+        """Ask for a sign of life, whatever it is; raises TimeoutError or aiohttp's errors.
+
+        Without a token, a node refuses at once and asks no engine, which may be slow.
+        """
         async with (
             asyncio.timeout(self._patience.probe),
-            self._open().get(f"{node.host}/healthz", allow_redirects=False),
+            self._open().get(f"{node.host}/", allow_redirects=False),
         ):
             pass
 

@@ -46,7 +46,7 @@ async def clustered(
     be used.
     """
     seal = Seal(_secret(settings))
-    own = settings.advertise or own_origin(scheme=settings.scheme, host=settings.host, port=port)
+    own = origin_of(settings, port=port)
     origins = Origins(own, allow=settings.cluster_allow)
     tls = trust(settings.node_ca) if settings.https else None
     async with AsyncExitStack() as stack:
@@ -76,6 +76,11 @@ async def clustered(
             refused=lambda error: answers.failure(error, strict=settings.strict),
             strict=settings.strict,
         )
+
+
+def origin_of(settings: RemoteSettings, *, port: int) -> str:
+    """Return where other nodes reach a server that listens on ``port``."""
+    return settings.advertise or own_origin(scheme=settings.scheme, host=settings.host, port=port)
 
 
 async def _left(writing: asyncio.Task[None], members: Members) -> None:
