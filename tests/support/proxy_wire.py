@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from wherry.engines.docker.address import Address
 from wherry.proxy.front import Exchange, Front, Handler, Patience, Peer
-from wherry.proxy.upstream import Hijacked, Upstream
+from wherry.proxy.upstream import Answer, Hijacked, Upstream
 from wherry.proxy.wires import SocketWire
 
 SECONDS = 20.0
@@ -190,9 +190,17 @@ def passing(upstream: Upstream) -> Handler:
         ):
             if "content-length" in answer.headers or answer.status in (204, 304):
                 data = await answer.read()
-                await exchange.answer(answer.status, data, headers={"Api-Version": "1.41"})
+                await exchange.answer(answer.status, data, headers=told_of(answer))
             else:
                 kind = answer.headers.get("content-type", "")
-                await exchange.stream(answer.status, answer.stream(), content_type=kind)
+                await exchange.stream(
+                    answer.status, answer.stream(), content_type=kind, headers=told_of(answer)
+                )
 
     return handle
+
+
+def told_of(answer: Answer) -> dict[str, str]:
+    stat = "x-docker-container-path-stat"
+    found = {stat: answer.headers[stat]} if stat in answer.headers else {}
+    return {"Api-Version": "1.41", **found}

@@ -145,10 +145,12 @@ class Link:
 
     async def aclose(self) -> None:
         """Send no more, and close."""
-        if self._sending is not None:
-            self._sending.cancel()
-            await asyncio.gather(self._sending, return_exceptions=True)
-        self.duplex.close()
+        try:
+            if self._sending is not None:
+                self._sending.cancel()
+                await asyncio.gather(self._sending, return_exceptions=True)
+        finally:  # a client may leave at any time, this one included
+            self.duplex.close()
         await self.duplex.wait_closed()
 
 
