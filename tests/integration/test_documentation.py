@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = DOCS / "how-to"
-ELSEWHERE = {"README.md", "private-registry.md", "docker-engine.md", "dispatch.md"}
+ELSEWHERE = {
+    "README.md",
+    "private-registry.md",
+    "docker-engine.md",
+    "dispatch.md",
+    "remote-cluster.md",
+    "remote-engine.md",
+}
 """Pages that have a test of their own; what the last one says is in ``test_dispatch*.py``."""
 
 
