@@ -17,6 +17,7 @@ from tests.support.certificates import make_certificates
 from tests.support.docker_harness import ids_of
 from tests.support.harness import endless, silent
 from tests.support.remote_server import TOKEN, RemoteClient, remote_server
+from tests.support.remote_started import remote_process
 from tests.support.waiting import wait_until
 
 from wherry import streams
@@ -186,14 +187,12 @@ async def test_the_command_line_runs_there_over_tls_and_a_kill_9_leaves_nothing(
     dockerd: Dockerd, tmp_path: Path
 ) -> None:
     made = make_certificates(tmp_path)
-    server = await started(
-        dockerd, "--https", "--cert", str(made.server_cert), "--key", str(made.server_key)
-    )
-    try:
+    options = ("--https", "--cert", str(made.server_cert), "--key", str(made.server_key))
+    pipe = asyncio.subprocess.PIPE
+    async with remote_process(dockerd, *options) as server:
         url = f"remote+https://{TOKEN}@127.0.0.1:{server.port}?ca={made.ca}"
         environment = {**os.environ, "WHERRY_ENGINE": url}
         command = (sys.executable, "-m", "wherry", "run", "busybox", "sh", "-c")
-        pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command, "tr a-z A-Z; echo err >&2; exit 7",
             env=environment, stdin=pipe, stdout=pipe, stderr=pipe,
@@ -216,34 +215,6 @@ async def test_the_command_line_runs_there_over_tls_and_a_kill_9_leaves_nothing(
         assert process.returncode == 125
         assert b"certificate" in err.lower()
         assert TOKEN.encode() not in err
-    finally:
-        server.process.terminate()
-        await server.process.wait()
-
-
-class Started:
-    """A ``wherry remote`` in a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self.process = process
-        self.port = port
-
-
-async def started(dockerd: Dockerd, *options: str) -> Started:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "wherry", "remote", "--host", "127.0.0.1", "--port", "0",
-        "--engine", dockerd.unix, *options,
-        env={**os.environ, "DS_TOKEN": TOKEN},
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    said = []
-    async with asyncio.timeout(60):
-        while line := (await process.stderr.readline()).decode():
-            said.append(line)
-            if line.startswith("ready "):
-                return Started(process, int(line.strip().rpartition(":")[2]))
-    raise AssertionError("".join(said))
 
 
 async def test_what_is_prepared_is_pulled_there_or_refused(dockerd: Dockerd) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -14,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.remote_server import TOKEN, RemoteClient, remote_server
+from tests.support.remote_server import RemoteClient, remote_server
+from tests.support.remote_started import remote_process
 from tests.support.waiting import wait_until
 
 from wherry.remote.tokens import new_token
@@ -164,30 +163,15 @@ async def test_containers_in_the_foreground_of_a_server_that_was_killed_end_at_t
         found = json.loads(dockerd.request("GET", "/containers/json?all=1"))
         return next((item["State"] for item in found if f"/{name}" in item["Names"]), "gone")
 
-    command = [sys.executable, "-m", "wherry", "remote", "--host", "127.0.0.1", "--port", "0"]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        "--engine",
-        dockerd.unix,
-        env={**os.environ, "DS_TOKEN": TOKEN},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
     names = [f"killed-{uuid.uuid4().hex}" for _ in range(2)]
-    writers = []
-    try:
-        async with asyncio.timeout(60):
-            while not (line := (await process.stderr.readline()).decode()).startswith("ready "):
-                assert line
-        server = RemoteClient("127.0.0.1", int(line.strip().rpartition(":")[2]))
-        for name, detach in zip(names, (False, True), strict=True):
-            writers.append((await server.send("PUT", "/", put(name=name, detach=detach)))[1])
-            await until(lambda name=name: state(name) == "running")  # type: ignore[misc]
-    finally:
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
-        for writer in writers:
-            writer.close()
+    async with remote_process(dockerd) as process:
+        server = RemoteClient("127.0.0.1", process.port)
+        _, writer = await server.send("PUT", "/", put(name=names[0], detach=False))
+        assert (await server.ask("PUT", "/", put(name=names[1]))).status == 200
+        await until(lambda: state(names[0]) == "running")
+        process.process.send_signal(signal.SIGKILL)
+        await process.process.wait()
+        writer.close()
     assert [state(name) for name in names] == ["running", "running"]
     async with remote_server(dockerd.unix) as after:
         await until(lambda: state(names[0]) == "gone")

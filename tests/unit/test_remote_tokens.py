@@ -10,7 +10,7 @@ import pytest
 from wherry.errors import UsageError
 from wherry.remote import tokens as module
 from wherry.remote.audit import Audit, Deed
-from wherry.remote.tokens import Tokens, new_token, read_tokens
+from wherry.remote.tokens import Tokens, add_token, new_token, read_tokens
 
 
 def test_the_single_token_is_an_administrators() -> None:
@@ -36,6 +36,23 @@ def test_a_file_holds_no_token_and_finds_each_by_its_name(tmp_path: Path) -> Non
     assert admin is not None
     assert admin.is_admin
     assert tokens.find(found.digest) is None
+
+
+def test_a_new_token_is_added_to_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    made = {name: add_token(path, name, is_admin=name == "root") for name in ("alice", "root")}
+    assert path.stat().st_mode & 0o777 == 0o600
+    tokens = Tokens(file=path)
+    for name, secret in made.items():
+        found = tokens.find(secret)
+        assert found is not None
+        assert (found.name, found.is_admin) == (name, name == "root")
+    with pytest.raises(UsageError, match="there is one"):
+        add_token(path, "alice")
+    with pytest.raises(UsageError, match="a name is"):
+        add_token(path, "Alice Smith")
+    with pytest.raises(UsageError, match="cannot be written"):
+        add_token(tmp_path / "missing" / "tokens", "bob")
 
 
 def test_a_token_is_good_until_it_expires(tmp_path: Path) -> None:

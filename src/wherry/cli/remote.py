@@ -18,8 +18,9 @@ Runs containers of this machine's Docker engine for who has the token: PUT / run
 them, GET /NAME shows logs, POST /NAME executes, DELETE /NAME removes, HEAD /IMAGE pulls. Clients \
 of DockerServer work unchanged. Every option is an environment variable too: DS_TOKEN, DS_PORT, …
 
-Who has the token can become root on the engine's machine, unless --policy says otherwise: serve \
---https, or an address that strangers cannot reach.
+Who has the token sees, enters and removes every container of the engine. What it runs has nothing \
+of the host unless --mounts or --policy say so. Serve --https, or an address that strangers cannot \
+reach.
 
 SIGTERM lets requests end; a second one ends them now, with their containers."""
 
@@ -43,6 +44,13 @@ def parser() -> Parser:
             made.value(*option.names, metavar=option.metavar, help=option.help)
         else:
             made.flag(*option.names, help=option.help)
+    made.section("Tokens by name")
+    made.value(
+        "--new-token",
+        metavar="NAME",
+        help="Make a token, add it to the file of --tokens, print it, and serve nothing",
+    )
+    made.flag("--admin", help="The new token may see and touch what others made")
     made.section("Where")
     made.value("--engine", metavar="ENGINE", help="A Docker engine (default: docker:)")
     return made
@@ -50,6 +58,8 @@ def parser() -> Parser:
 
 def main(args: argparse.Namespace) -> int:
     """Serve until a signal, and return the exit code."""
+    if args.new_token is not None:
+        return _make_token(args)
     settings = settings_of(args)
     import asyncio
 
@@ -72,6 +82,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _make_token(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from wherry.errors import UsageError
+    from wherry.remote.tokens import add_token
+
+    if not args.tokens:
+        raise UsageError("--new-token: --tokens FILE is missing, which says where it goes")
+    print(add_token(Path(args.tokens), args.new_token, is_admin=args.admin))
+    return 0
+
+
 def settings_of(args: argparse.Namespace) -> RemoteSettings:
     """Return what the server is told; raises :class:`wherry.errors.UsageError`."""
     from wherry import config
@@ -89,11 +111,13 @@ def greeting(settings: RemoteSettings, addresses: list[str]) -> str:
     """Return what the first screen says; its last line begins with ``ready``."""
     from wherry._version import __version__
 
-    policy = settings.policy or "everything is allowed (no --policy)"
+    policy = settings.policy or "the usual: no network of the host, no capabilities"
+    mounts = ", ".join(settings.mounts) or "none"
     lines = [
         f"wherry {__version__}",
         f"  engine     {settings.engine}",
         f"  policy     {policy}",
+        f"  mounts     {mounts}{' and what the policy allows' if settings.policy else ''}",
         f"ready {' '.join(addresses)}",
     ]
     return "\n".join(lines)

@@ -129,6 +129,24 @@ def new_token(name: str, *, is_admin: bool = False) -> tuple[str, str]:
     return secret, table
 
 
+def add_token(path: Path, name: str, *, is_admin: bool = False) -> str:
+    """Make a token, add it to a file, which may be new, and return it: it is never shown again.
+
+    Raises UsageError for a bad name, one that there is, or a file that cannot be written.
+    """
+    secret, table = new_token(name, is_admin=is_admin)
+    known = read_tokens(path) if path.exists() else ()
+    if any(token.name == name for token in known):
+        raise UsageError(f"token {name!r}: there is one in {path}; remove its table first")
+    try:
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with open(opened, "a") as file:  # noqa: PTH123 - a descriptor
+            file.write(table if not known else f"\n{table}")
+    except OSError as error:
+        raise UsageError(f"tokens file {path}: it cannot be written: {error.strerror}") from error
+    return secret
+
+
 def _token(name: str, table: Any, *, path: Path) -> Token:  # noqa: ANN401 - any TOML value
     where = f"tokens file {path}: tokens.{name}"
     _check_name(name)
