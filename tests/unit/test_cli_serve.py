@@ -98,7 +98,7 @@ OTHER = {
     "keep_results": '"1h"', "keep_result_bytes": '"1m"', "callback_host": '"*.example.org"',
     "callback_attempts": "2", "keep_records": '"1h"', "keep_dead": '"1h"', "max_records": "9",
     "no_access_log": "true", "engine": '"memory"', "ofelia": '"ofelia.ini"',
-    "ofelia_labels": "true", "schedule_local": "true",
+    "ofelia_labels": "true", "swarm_labels": "true", "schedule_local": "true",
 }  # fmt: skip
 """Of each key a value that is not the usual one."""
 

@@ -219,6 +219,11 @@ async def test_what_cannot_be_run_is_a_failed_run_with_its_reason(jobs: Jobs) ->
         ({"function": "f", "webhook": "ftp://x"}, "webhook: it is no URL"),
         ({"function": "f", "smtp_host": "m"}, "needs smtp_host, email_to and email_from"),
         ({"function": "f", "save_folder": "x"}, "save_folder: 'x' must be an absolute path"),
+        ({"kind": "service-run"}, "image: kind 'service-run' needs either"),
+        ({"kind": "service-run", "image": "i", "service": "s"}, "needs either"),
+        ({"kind": "service-run", "image": "i", "replicas": 2}, "replicas: an image runs once"),
+        ({"kind": "service-run", "service": "s", "user": "u"}, "user: the service says that"),
+        ({"function": "f", "service": "s"}, "service: kind 'function' has none"),
         ({"kind": "run", "image": "i", "volumes": ["data:/x"]}, "mounts: 'data' is no path"),
     ],
 )

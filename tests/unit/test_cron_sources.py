@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.scheduling import Scheduling, scheduling
+from tests.support.scheduling import START, Scheduling, scheduling
 
 from wherry.errors import EngineUnavailable, UsageError
-from wherry.triggers.cron import labels, ofelia, tables
+from wherry.triggers.cron import labels, ofelia, swarm, tables
 from wherry.triggers.cron.labels import Labelled
 from wherry.triggers.cron.model import Definition
 from wherry.triggers.cron.sources import LABELS, ScheduleSources, read_file
@@ -222,6 +222,60 @@ async def test_a_broken_edit_leaves_the_old_jobs_running(on: Scheduling, tmp_pat
     assert on.scheduler.known == {}
 
 
+async def test_thirty_jobs_run_and_a_broken_edit_leaves_all_of_them(
+    on: Scheduling, tmp_path: Path
+) -> None:
+    file = tmp_path / "ofelia.ini"
+    write(file, THIRTY)
+    sources = ScheduleSources(on.scheduler, [file])
+    await sources.apply()
+    assert (len(on.scheduler.known), sources.problems) == (30, {})
+    write(file, THIRTY.replace("schedule = 3 3 * * *", "schedule = 3 33 * * *"))
+    await sources.apply()
+    assert len(on.scheduler.known) == 30
+    assert sources.problems[str(file)].count("'33' is nothing that the field hour can be") == 2
+    write(file, THIRTY[: len(THIRTY) // 2] + '\n[job-run "cut')
+    await sources.apply()
+    assert len(on.scheduler.known) == 30
+    await on.pass_time(86400)
+    assert on.did.times("run 3") == on.did.times("exec 3") == [START + 3 * 3600 + 180]
+    assert {f"exec {number}" for number in range(13)} <= {name for name, _ in on.did.runs}
+
+
+async def test_a_broken_edit_of_labels_leaves_the_old_jobs_of_the_set(on: Scheduling) -> None:
+    given = {"ofelia.enabled": "true"}
+    for number in range(30):
+        given[f"ofelia.job-exec.j{number}.schedule"] = f"{number} * * * *"
+        given[f"ofelia.job-exec.j{number}.command"] = f"echo {number}"
+
+    async def look() -> list[Labelled]:
+        return [Labelled("web", given)]
+
+    sources = ScheduleSources(on.scheduler, look=look)
+    await sources.apply()
+    assert (len(on.scheduler.known), sources.problems) == (30, {})
+    given["ofelia.job-exec.j7.schedule"] = "7 25 * * *"
+    given["ofelia.job-exec.j8.schedule"] = "58 * * * *"
+    await sources.apply()
+    assert "web.j7" in sources.problems[LABELS]
+    assert "field hour" in sources.problems[LABELS]
+    await on.pass_time(3599)
+    assert len(on.did.runs) == 29  # minute 0 has passed
+    assert on.did.times("web.j7") == [START + 420]
+    assert on.did.times("web.j8") == [START + 58 * 60]
+
+
+def test_a_service_run_of_ofelia_joins_its_network() -> None:
+    declared = ofelia.declared_in(
+        '[job-service-run "s"]\nschedule = @daily\nimage = busybox\nnetwork = swarm_net\n'
+        "command = echo hi\nuser = me\ndelete = true\n"
+    )
+    assert declared.definitions == (
+        Definition(name="s", schedule="@daily", kind="service-run", image="busybox", user="me",
+                   networks=["swarm_net"], command=["echo", "hi"], overlap="allow"),
+    )  # fmt: skip
+
+
 async def test_what_other_files_declared_goes_and_what_was_added_by_hand_stays(
     on: Scheduling, tmp_path: Path
 ) -> None:
@@ -266,3 +320,57 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bytes.ini").write_bytes(b"[job-run \xff]")
     with pytest.raises(UsageError, match="is not UTF-8"):
         read_file(tmp_path / "bytes.ini")
+
+
+CRONJOB = {"swarm.cronjob.enable": "true", "swarm.cronjob.schedule": "0 */5 * * * *"}
+
+
+def test_services_of_a_swarm_declare_schedules_by_the_labels_of_swarm_cronjob() -> None:
+    every = {"skip-running": "true", "replicas": "3", "registry-auth": "true"}
+    declared = swarm.declared_by([
+        Labelled("report", {**CRONJOB, **{f"swarm.cronjob.{k}": v for k, v in every.items()}}),
+        Labelled("plain", {**CRONJOB, "com.docker.stack.namespace": "s"}),
+        Labelled("off", {**CRONJOB, "swarm.cronjob.enable": "false"}),
+        Labelled("none", {"swarm.cronjob.schedule": "@daily"}),
+    ])  # fmt: skip
+    assert declared.wrong == {}
+    assert declared.definitions == (
+        Definition(name="plain", schedule="0 */5 * * * *", kind="service-run", service="plain",
+                   overlap="replace", replicas=1),
+        Definition(name="report", schedule="0 */5 * * * *", kind="service-run", service="report",
+                   overlap="skip", replicas=3, registry_auth=True),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "says"),
+    [
+        ("schedule", "", "swarm.cronjob.schedule: it is missing"),
+        ("schedule", "99 * * * *", "is nothing that the field minute can be"),
+        ("schedule", "* * * * * * *", "has 7 fields"),
+        ("replicas", "0", "swarm.cronjob.replicas: '0' is no number from 1"),
+        ("skip-running", "perhaps", "neither true nor false"),
+        ("enable", "perhaps", "neither true nor false"),
+        ("skip-runing", "true", "did you mean 'skip-running'"),
+    ],
+)
+def test_a_label_of_a_service_that_cannot_be_is_named(label: str, value: str, says: str) -> None:
+    labels = {**CRONJOB, f"swarm.cronjob.{label}": value}
+    declared = swarm.declared_by([Labelled("web", labels), Labelled("right", CRONJOB)])
+    assert [each.name for each in declared.definitions] == ["right"]
+    assert says in declared.wrong["web"]
+    assert "service 'web'" in declared.wrong["web"]
+
+
+async def test_labels_are_refused_clearly_where_no_swarm_can_be(on: Scheduling) -> None:
+    async def look() -> list[Labelled]:
+        return [Labelled("web", CRONJOB)]
+
+    sources = ScheduleSources(on.scheduler, look_at_services=look)
+    await sources.apply()
+    assert on.scheduler.known == {}
+    assert "need the docker engine, as a manager" in sources.problems["service labels"]
+    on.scheduler.kinds |= {"service-run"}
+    await sources.apply()
+    assert on.scheduler.get("web").entry.source == "service labels"
+    assert sources.problems == {}

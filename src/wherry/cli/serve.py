@@ -85,6 +85,7 @@ def options_of(args: argparse.Namespace) -> ServeOptions:
         files=(*map(Path, args.config), *values.paths("stack")),
         ofelia=values.paths("ofelia"),
         ofelia_labels=values.is_so("ofelia_labels"),
+        swarm_labels=values.is_so("swarm_labels"),
         schedule_local=values.is_so("schedule_local"),
         no_auth=values.is_so("no_auth"),
         auth_calls=values.is_so("auth_calls"),

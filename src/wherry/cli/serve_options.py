@@ -59,6 +59,7 @@ CHOICES: dict[str, tuple[Choice, ...]] = {
     "Schedules": (
         _several("ofelia", "FILE", "ofelia's INI file with jobs; read on change"),
         Choice("ofelia-labels", "containers of a Docker engine declare jobs by ofelia's labels"),
+        Choice("swarm-labels", "services of its Swarm declare them by swarm-cronjob's labels"),
         Choice("schedule-local", "jobs may be programs of this machine, as the server's user"),
     ),
     "Who is let in": (

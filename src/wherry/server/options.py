@@ -33,6 +33,7 @@ class ServeOptions:
     ofelia: tuple[Path, ...] = ()
     """Files of schedules as ofelia has them."""
     ofelia_labels: bool = False
+    swarm_labels: bool = False
     """Containers declare schedules by their labels."""
     schedule_local: bool = False
     """Schedules may run programs of this machine."""

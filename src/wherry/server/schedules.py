@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wherry.functions.files import is_stack
 from wherry.server.containers import EngineContainers
+from wherry.server.services import EngineServices
 from wherry.triggers.cron.clock import WallClock
 from wherry.triggers.cron.jobs import Jobs
 from wherry.triggers.cron.reporting import Reports
@@ -40,7 +41,14 @@ async def scheduled(
     cannot be used.
     """
     containers = EngineContainers.of(engine)
-    jobs = Jobs(service=service, client=client, containers=containers, local=options.schedule_local)
+    services = EngineServices.of(engine)
+    jobs = Jobs(
+        service=service,
+        client=client,
+        containers=containers,
+        services=services,
+        local=options.schedule_local,
+    )
     clock = WallClock()
     try:
         async with await ScheduleStore.open(options.state) as store:
@@ -50,7 +58,13 @@ async def scheduled(
             metrics.known = scheduler.known
             files = [path for path in options.files if not is_stack(path)]
             look = containers.look if containers and options.ofelia_labels else None
-            sources = ScheduleSources(scheduler, [*files, *options.ofelia], look=look)
+            look_at_services = services.look if services and options.swarm_labels else None
+            sources = ScheduleSources(
+                scheduler,
+                [*files, *options.ofelia],
+                look=look,
+                look_at_services=look_at_services,
+            )
             await sources.apply()
             try:
                 yield Schedules(scheduler, sources)

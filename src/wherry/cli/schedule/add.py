@@ -12,9 +12,10 @@ from wherry.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
-_TEXTS = ("timezone", "function", "image", "container", "input", "user", "workdir", "network",
-          "hostname", "pull", "overlap", "timeout", "backoff", "catch-up", "jitter", "ping",
-          "save-folder", "webhook", "slack-webhook")  # fmt: skip
+_TEXTS = ("timezone", "function", "image", "container", "service", "input", "user", "workdir",
+          "network", "hostname", "pull", "overlap", "timeout", "backoff", "catch-up", "jitter",
+          "ping", "save-folder", "webhook", "slack-webhook")  # fmt: skip
+_KINDS = {"function": "function", "image": "run", "service": "service-run", "local": "local"}
 
 
 def parser() -> Parser:
@@ -45,6 +46,7 @@ def parser() -> Parser:
     made.value("--image", metavar="IMAGE", help="called as by `wherry run`")
     made.value("--container", metavar="NAME", help="that runs, to run a program in it")
     made.flag("--start", help="start the container, which is stopped, once more")
+    made.value("--service", metavar="NAME", help="of a Swarm, whose tasks are started anew")
     made.flag("--local", help="a program of the gateway's machine, where that is allowed")
     made.value("--input", metavar="TEXT", help="that it reads from stdin")
     made.values("-e", "--env", metavar="NAME=VALUE", help="variables; may be given several times")
@@ -98,16 +100,16 @@ def document_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _kind(args: argparse.Namespace) -> str:
-    given = [name for name in ("function", "image", "container", "local") if getattr(args, name)]
+    given = [name for name in (*_KINDS, "container") if getattr(args, name)]
     if len(given) != 1:
         said = f"; {' and '.join(f'--{name}' for name in given)} came" if given else ""
         raise UsageError(
-            f"say what it runs: one of --function, --image, --container and --local{said}"
+            "say what it runs: one of --function, --image, --container, --service and "
+            f"--local{said}"
         )
     if args.start and given != ["container"]:
         raise UsageError("--start: there is no --container that it could be about")
-    kinds = {"function": "function", "image": "run", "local": "local"}
-    return kinds.get(given[0], "run" if args.start else "exec")
+    return _KINDS.get(given[0], "run" if args.start else "exec")
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from wherry.engines.docker.management import Management
 from wherry.engines.docker.measuring import measure
 from wherry.engines.docker.options import Profile, check
 from wherry.engines.docker.ready import DockerSlot, Preparation, tell, waiting_invocation
+from wherry.engines.docker.services import Services
 from wherry.engines.docker.watch import ImageWatch
 from wherry.engines.sources import sources_of
 from wherry.errors import EngineError, EngineUnavailable, ImageNotFound
@@ -73,6 +74,7 @@ class DockerEngine:
         self._images = ImageWatch(self.client)
         self.profile = profile or Profile()
         self._credentials = credentials or StoredCredentials(())
+        self.services = Services(self.client, credentials=self._credentials)
         self._progress = progress
         self._errands = Errands()
         self._deaths = Deaths(self.client)

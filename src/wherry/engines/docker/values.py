@@ -72,6 +72,21 @@ class ContainerDetails:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSummary:
+    """One service of a Swarm."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, item: Mapping[str, Any]) -> Self:
+        """Read one element of ``GET /services``."""
+        spec = item.get("Spec") or {}
+        return cls(id=item["ID"], name=spec.get("Name", ""), labels=spec.get("Labels") or {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Happening:
     """Something that happened to a container."""
 

@@ -23,7 +23,7 @@ _NEEDS = {
     "run": ("image",),
     "exec": ("container", "command"),
     "local": ("command",),
-    "service-run": ("image",),
+    "service-run": (),
 }
 _OF_KIND = {
     "function": ("function", "input", "command", "env"),
@@ -31,7 +31,8 @@ _OF_KIND = {
             "hostname", "pull", "volumes"),
     "exec": ("container", "input", "command", "env", "user", "workdir"),
     "local": ("input", "command", "env", "workdir"),
-    "service-run": ("image", "command", "user", "network"),
+    "service-run": ("image", "service", "replicas", "networks", "registry_auth", "command",
+                    "env", "user"),
 }  # fmt: skip
 _EVERY = sorted({name for names in _OF_KIND.values() for name in names})
 _HIDDEN = "…"
@@ -69,7 +70,7 @@ def check_allowed(definition: Definition, *, kinds: Collection[str]) -> None:
         return
     why = {
         "local": "programs of this machine are off; `wherry serve --schedule-local` allows them",
-        "service-run": "there is no engine here that runs services of a Swarm",
+        "service-run": "services of a Swarm need the docker engine, as a manager of it",
     }.get(kind, "containers that exist already need the docker engine")
     raise Unsupported(f"kind: {kind!r} cannot be run here: {why}")
 
@@ -101,6 +102,8 @@ def _check_kind(definition: Definition) -> None:
             raise UsageError(f"{name}: it is missing, and kind {kind!r} needs it")
     if started and definition.image:
         raise UsageError("container: an image is named too; one of them is right")
+    if kind == "service-run":
+        _check_service(definition)
     for name in _EVERY:
         if getattr(definition, name) is not None and name not in _OF_KIND[kind]:
             raise UsageError(f"{name}: kind {kind!r} has none; leave it out")
@@ -109,6 +112,16 @@ def _check_kind(definition: Definition) -> None:
     for word in (*(definition.command or ()), *(definition.env or {}).values()):
         if "\0" in word:
             raise UsageError(f"command: {word!r} holds a NUL character, which none can")
+
+
+def _check_service(definition: Definition) -> None:
+    if bool(definition.image) == bool(definition.service):
+        raise UsageError("image: kind 'service-run' needs either an image or a service")
+    if definition.replicas is not None and definition.image:
+        raise UsageError("replicas: an image runs once; leave it out")
+    for name in ("command", "env", "user", "networks") if definition.service else ():
+        if getattr(definition, name) is not None:
+            raise UsageError(f"{name}: the service says that itself; leave it out")
 
 
 def _check_reports(definition: Definition) -> None:

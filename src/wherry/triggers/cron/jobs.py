@@ -44,6 +44,18 @@ class Containers(Protocol):
         ...
 
 
+class Services(Protocol):
+    """Services of a Swarm; the server hands them in where its engine can have some."""
+
+    def run(self, definition: Definition) -> AbstractAsyncContextManager[Events]:
+        """Create a service of an image that runs once; leaving the block removes it."""
+        ...
+
+    def rerun(self, definition: Definition) -> AbstractAsyncContextManager[Events]:
+        """Start a service's tasks anew; leaving the block before their end stops them."""
+        ...
+
+
 class Jobs:
     """Performs a schedule's job once; see :class:`wherry.triggers.cron.performing.Perform`."""
 
@@ -53,15 +65,19 @@ class Jobs:
         service: FunctionService,
         client: AsyncClient,
         containers: Containers | None = None,
+        services: Services | None = None,
         local: bool = False,
     ) -> None:
         """``local``: whether the operator allows programs of this machine."""
         self._service = service
         self._client = client
         self._containers = containers
+        self._services = services
         self._kinds: dict[str, _Perform] = {"function": self._function, "run": self._run}
         if containers is not None:
             self._kinds["exec"] = self._exec
+        if services is not None:
+            self._kinds["service-run"] = self._service_run
         if local:
             self._kinds["local"] = self._local
 
@@ -118,6 +134,13 @@ class Jobs:
             workdir=definition.workdir,
         )
         async with running as events:
+            return await _pulled(events, write)
+
+    async def _service_run(self, schedule: Schedule, _id: str, write: Write) -> Exit:
+        assert self._services is not None
+        definition = schedule.definition
+        begin = self._services.rerun if definition.service else self._services.run
+        async with begin(definition) as events:
             return await _pulled(events, write)
 
     async def _local(self, schedule: Schedule, _id: str, write: Write) -> Exit:

@@ -37,6 +37,14 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """Kinds ``run`` and ``service-run``."""
     container: str | None = None
     """Kind ``exec``: a running one. Kind ``run``: a stopped one that is started."""
+    service: str | None = None
+    """Kind ``service-run``: a service of the Swarm whose tasks are started anew."""
+    replicas: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    """Of that service; one by default."""
+    networks: list[str] | None = None
+    """Kind ``service-run``: networks of the Swarm."""
+    registry_auth: bool | None = None
+    """Kind ``service-run``: whether the Swarm is given our login for the image."""
     command: list[str] | None = None
     """Words of the program, or the arguments of the image or function."""
     env: dict[str, str] | None = None

@@ -88,6 +88,8 @@ def _job(section: Section, shared: Options) -> Definition:
     fields |= {name: read(options) for name, read in _READ.items()}
     if kind == "run":
         fields |= _of_run(options)
+    if kind == "service-run":
+        fields["networks"] = options.get("network")
     found = Definition(**{name: value for name, value in fields.items() if value is not None})
     checked(found)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from wherry.errors import EngineError, NotFound, UsageError, WherryError
 from wherry.functions.durably import completed
 from wherry.functions.files import read_tables
-from wherry.triggers.cron import labels, ofelia, tables
+from wherry.triggers.cron import labels, ofelia, swarm, tables
 from wherry.triggers.cron.model import API
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ _LABELS_EVERY = 10.0
 _LARGEST = 16 * 1024 * 1024
 _LOG = logging.getLogger(__name__)
 
+SERVICES = "service labels"
+"""The source of what labels of a Swarm's services declare."""
 Look = Callable[[], Awaitable[Iterable["Labelled"]]]
-"""Returns the containers that run; raises :class:`WherryError` when they cannot be seen."""
+"""Returns what has labels; raises :class:`WherryError` when that cannot be seen."""
 
 
 class ScheduleSources:
@@ -40,12 +43,27 @@ class ScheduleSources:
     """
 
     def __init__(
-        self, scheduler: Scheduler, files: Iterable[Path] = (), *, look: Look | None = None
+        self,
+        scheduler: Scheduler,
+        files: Iterable[Path] = (),
+        *,
+        look: Look | None = None,
+        look_at_services: Look | None = None,
     ) -> None:
-        """``files``: ``.ini`` is ofelia's, all others are ours. What others declared goes."""
+        """``files``: ``.ini`` is ofelia's, all others are ours. What others declared goes.
+
+        ``look`` returns containers with labels of ofelia, ``look_at_services`` services with
+        those of swarm-cronjob.
+        """
         self._scheduler = scheduler
         self._files = tuple(dict.fromkeys(path.absolute() for path in files))
-        self._look = look
+        labelled = {
+            LABELS: (look, labels.declared_by),
+            SERVICES: (look_at_services, swarm.declared_by),
+        }
+        self._labelled = {
+            source: (asked, read) for source, (asked, read) in labelled.items() if asked is not None
+        }
         self._seen: dict[Path, tuple[int, int, int] | None] = {}
         self._problems: dict[str, str] = {}
 
@@ -56,22 +74,22 @@ class ScheduleSources:
 
     async def apply(self) -> None:
         """Apply everything. Raises nothing for mistakes in it."""
-        ours = {API, *map(str, self._files), *([LABELS] if self._look else [])}
+        ours = {API, *map(str, self._files), *self._labelled}
         for name, known in list(self._scheduler.known.items()):
             if known.entry.source not in ours:
                 await self._remove(name, source=known.entry.source)
         await self._apply_files()
-        if self._look is not None:
-            await self._apply_labels(self._look)
+        for source in self._labelled:
+            await self._apply_labels(source)
 
     async def run(self) -> None:
         """Apply changes, until cancelled: of files within a second, of labels within ten."""
         async with asyncio.TaskGroup() as group:
             if self._files:
                 group.create_task(_again(self._apply_files, every=EVERY))
-            if self._look is not None:
-                look = self._look
-                group.create_task(_again(lambda: self._apply_labels(look), every=_LABELS_EVERY))
+            for source in self._labelled:
+                again = partial(self._apply_labels, source)
+                group.create_task(_again(again, every=_LABELS_EVERY))
 
     async def _apply_files(self) -> None:
         for path in self._files:
@@ -86,13 +104,14 @@ class ScheduleSources:
             else:
                 await self._apply(declared, source=str(path))
 
-    async def _apply_labels(self, look: Look) -> None:
+    async def _apply_labels(self, source: str) -> None:
+        look, read = self._labelled[source]
         try:
-            declared = labels.declared_by(await look())
+            declared = read(await look())
         except WherryError as error:
-            self._note(LABELS, [str(error)])
+            self._note(source, [str(error)])
             return
-        await self._apply(declared, source=LABELS)
+        await self._apply(declared, source=source)
 
     async def _apply(self, declared: Declared, *, source: str) -> None:
         wrong = dict(declared.wrong)
