@@ -20,7 +20,7 @@ from wherry.models import Exit, Output
 if TYPE_CHECKING:
     import argparse
 
-    from wherry.engines.base import Container, Engine
+    from wherry.engines.base import Container
     from wherry.models import Function
 
 
@@ -74,9 +74,7 @@ async def _started(
     function: Function, args: argparse.Namespace, signals: Signals
 ) -> AsyncIterator[Container]:
     """Start a container from our stdin, with signals handed on to it."""
-    engine = engines.open_engine(args, quiet=args.quiet)
-    if args.docker_api is not None:
-        engine = _with_sockets(engine)
+    engine = engines.open_for_calls(args)
     source = sources.stdin(interactive=args.interactive)
     async with (
         AsyncClient(engine) as client,
@@ -84,14 +82,6 @@ async def _started(
         signals.forwarded(container),
     ):
         yield container
-
-
-def _with_sockets(engine: Engine) -> Engine:
-    from wherry import config
-    from wherry.proxy.tenants.places import Places
-    from wherry.server.docker_api import with_docker_api
-
-    return with_docker_api(engine, places=Places(config.settings().data_dir / "proxy"))
 
 
 def _number_of(name: str | None) -> int | None:

@@ -55,6 +55,18 @@ def open_engine(
     return connect(spec)
 
 
+def open_for_calls(args: argparse.Namespace) -> Engine:
+    """Return the engine for calls, which gives them Docker sockets when that was asked for."""
+    engine = open_engine(args, quiet=args.quiet)
+    if args.docker_api is None:
+        return engine
+    from wherry import config
+    from wherry.proxy.tenants.places import Places
+    from wherry.server.docker_api import with_docker_api
+
+    return with_docker_api(engine, places=Places(config.settings().data_dir / "proxy"))
+
+
 def open_local(args: argparse.Namespace) -> LocalEngine:
     """Return the local engine, for commands that only it has; raises :class:`Unsupported`."""
     from wherry import config

@@ -66,7 +66,7 @@ async def call_all(function: Function, args: argparse.Namespace) -> int:
             standard.emit(_json_line(result))
 
     try:
-        async with AsyncClient(engines.open_engine(args, quiet=args.quiet)) as client:
+        async with AsyncClient(engines.open_for_calls(args)) as client:
             if jobs:
                 await client.prepare(function)
             with progress.shown(len(jobs), quiet=args.quiet) as bar:

@@ -131,6 +131,11 @@ def settings_of(deployment: Deployment) -> Settings:
             f"labels.{SCALE}min: {settings.scale_min} is more than {SCALE}max, "
             f"which is {settings.scale_max}"
         )
+    if settings.docker_api is not None and settings.ready is not None and settings.ready.max:
+        raise UsageError(
+            f"labels.{PREFIX}docker_api: {settings.docker_api!r} does not go with {PREFIX}ready: a "
+            "socket is one call's own"
+        )
     return settings
 
 

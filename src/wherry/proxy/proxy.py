@@ -88,6 +88,8 @@ class Proxy:
 
         Raises :class:`EngineError` when the engine cannot be asked.
         """
+        info = await self._engine.client.call("GET", "/info")
+        self.registry.claim(str(info.get("ID") or self._options.address))
         base = self._options.cgroup_base or f"wherry-proxy/{self.registry.instance[:12]}"
         self._groups, self.without_groups = await cgroups.usable(self._engine.client, base=base)
         if self.without_groups:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry.engines.closing import finish
-from wherry.errors import EngineError
+from wherry.errors import WherryError
 from wherry.proxy.front.listening import listen_tls
 from wherry.proxy.proxy import Proxy, ProxyOptions, running_proxy
 from wherry.proxy.tenants.snapshot import is_held, kept_in
@@ -138,7 +138,7 @@ async def sweep(address: Address, places: Places) -> None:
                 for tenant in kept:
                     if proxy.registry.has(tenant.name):
                         await proxy.end(tenant.name)
-        except EngineError as error:
+        except WherryError as error:
             _log.warning(
                 "what another command left could not be taken down",
                 extra={"directory": str(directory), "reason": str(error)},

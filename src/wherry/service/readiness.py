@@ -190,6 +190,8 @@ def ready_in_use(deployed: Deployed) -> Ready:
     deployed with none has none.
     """
     ready = deployed.function.ready
+    if deployed.settings.docker_api is not None:  # its socket is one call's own
+        return _NONE
     if ready is not None and (ready.min > 0 or deployed.settings.ready is not None):
         return ready
     # A program made for Funker listens before its call; what it does until then is done.

@@ -105,6 +105,7 @@ def listen_unix(path: Path, front: Front, *, mode: int = 0o666) -> Listener:
     _remove_stale(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        os.fchmod(bound.fileno(), mode & 0o600)  # whatever the umask lets through until then
         bound.bind(str(path))
         path.chmod(mode)
         bound.listen(_BACKLOG)

@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO
 
-from wherry.errors import EngineError, NotFound
+from wherry.errors import Conflict, EngineError, NotFound
 from wherry.proxy.tenants.model import Amounts, Kind, Owned, Pending, Tenant, amounts_of
 
 _SCHEMA = """
@@ -62,6 +62,21 @@ class Registry:
         """Close the file, and let another process have it. Idempotent."""
         self._connection.close()
         self._lock.close()
+
+    def claim(self, engine: str) -> None:
+        """Note whose objects these are, by the engine's own id; raises :class:`Conflict`.
+
+        On another engine nothing would be found, and all of it forgotten.
+        """
+        with self._translated():
+            self._connection.execute("INSERT OR IGNORE INTO facts VALUES ('engine', ?)", (engine,))
+            self._connection.commit()
+            ((known,),) = self._connection.execute("SELECT value FROM facts WHERE name = 'engine'")
+        if known != engine:
+            raise Conflict(
+                f"{self.directory} holds tenants of another engine ({known}); use that, or another "
+                "name or --data-dir"
+            )
 
     # ---- tenants -------------------------------------------------------------------------
 
