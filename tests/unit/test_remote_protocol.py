@@ -121,6 +121,8 @@ def test_a_servers_address_is_read_and_shown_without_its_token(
         "remote+http://secret@box?cert=x",
         "remote+http://secret@box#x",
         "remote+http://sec%0d%0aret@box",
+        "remote+htps://secret@box",
+        "remotes://user:secret@box",
     ],
 )
 def test_an_address_that_is_none_is_refused_without_saying_its_token(spec: str) -> None:

@@ -48,10 +48,10 @@ def open_engine(
     spec = args.engine or config.settings().engine
     if spec.partition(":")[0] == LOCAL:
         return _local(spec, args.data_dir, show=None if quiet else shown_on_stderr)
-    if args.data_dir is not None and not keeps_state:
-        raise UsageError(f"--data-dir: the engine {spec!r} keeps nothing on this machine")
-    from wherry.engines import connect
+    from wherry.engines import connect, shown
 
+    if args.data_dir is not None and not keeps_state:
+        raise UsageError(f"--data-dir: the engine {shown(spec)!r} keeps nothing on this machine")
     return connect(spec)
 
 
@@ -73,7 +73,10 @@ def open_local(args: argparse.Namespace) -> LocalEngine:
 
     spec = getattr(args, "engine", None) or config.settings().engine
     if spec.partition(":")[0] != LOCAL:
-        raise Unsupported(f"this is for the engine 'local', and not for {spec!r} (WHERRY_ENGINE)")
+        from wherry.engines import shown
+
+        named = shown(spec)
+        raise Unsupported(f"this is for the engine 'local', and not for {named!r} (WHERRY_ENGINE)")
     return _local(spec, args.data_dir)
 
 

@@ -25,6 +25,14 @@ SCHEMES = {
 """What stands before the first ``:`` of an engine's name, and the class that it stands for."""
 
 
+def shown(spec: str) -> str:
+    """Return an engine's name for people to read: without a token in it."""
+    scheme, slashes, rest = spec.partition("://")
+    if "@" not in rest or scheme.endswith("ssh"):
+        return spec
+    return f"{scheme}{slashes}…@{rest.rpartition('@')[2]}"
+
+
 def connect(spec: str) -> Engine:
     """Return the engine of a name such as ``local``, ``memory`` or ``docker:unix:///run/x.sock``.
 
@@ -36,6 +44,8 @@ def connect(spec: str) -> Engine:
         from wherry.errors import UsageError
         from wherry.names import nearest
 
-        raise UsageError(f"engine {spec!r}: there is no {scheme!r}{nearest(scheme, SCHEMES)}")
+        raise UsageError(
+            f"engine {shown(spec)!r}: there is no {scheme!r}{nearest(scheme, SCHEMES)}"
+        )
     module, _, name = SCHEMES[scheme].partition(":")
     return cast("Engine", getattr(importlib.import_module(module), name).connect(spec))
