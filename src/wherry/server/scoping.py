@@ -105,7 +105,7 @@ async def end_tenant(options: ProxyOptions, name: str) -> None:
 
 @asynccontextmanager
 async def fleeting_tenant(
-    address: Address, places: Places, *, policy: str
+    address: Address, places: Places, *, policy: str, ttl: float | None = None
 ) -> AsyncIterator[tuple[Proxy, Tenant]]:
     """Serve a tenant in a directory of its own, and take all of it down with the block.
 
@@ -116,11 +116,12 @@ async def fleeting_tenant(
     options = ProxyOptions(address=address, directory=directory, sockets=directory / "s")
     try:
         async with running_proxy(options) as proxy:
-            tenant = await proxy.add(directory.name, policy=policy, directory=True)
+            tenant = await proxy.add(directory.name, policy=policy, directory=True, ttl=ttl)
             try:
                 yield proxy, tenant
             finally:
-                await finish(proxy.end(tenant.name))
+                if proxy.registry.has(tenant.name):
+                    await finish(proxy.end(tenant.name))
     finally:
         if not _has_tenants(directory):
             shutil.rmtree(directory, ignore_errors=True)
