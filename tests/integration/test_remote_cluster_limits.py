@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import http.client
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -121,3 +124,36 @@ async def test_a_run_that_nobody_waits_for_is_asked_about_at_its_node(
         assert where.startswith(f"{idle.url}/")
         state = await idle.ask("GET", where.removeprefix(idle.url))
         assert (state.status, state.json["state"] in {"queued", "running", "ended"}) == (200, True)
+
+
+async def test_tokens_that_differ_throttle_the_client_and_not_the_nodes(
+    dockerd: Dockerd, tmp_path: Path
+) -> None:
+    load = tmp_path / "load"
+    load.write_text("0.5")
+    more = {"cluster": True, "folder": str(tmp_path / "shared"), "load_from": load,
+            "cluster_token": "the nodes' own", "cache_interval": 0.001}  # fmt: skip
+    async with (
+        remote_server(dockerd.unix, **more) as one,
+        remote_server(dockerd.unix, token="another", **more) as other,
+    ):
+        for _ in range(12):
+            status, failed = await asyncio.to_thread(list_from_elsewhere, one)
+            assert (status, f"{other.url} (" in failed) == (200, True)
+        assert (await asyncio.to_thread(list_from_elsewhere, other))[0] == 429
+        assert (await other.ask("GET", "/")).status == 200
+
+
+def list_from_elsewhere(node: RemoteClient) -> tuple[int, str]:
+    """Ask a node from another address of this machine."""
+    connection = http.client.HTTPConnection(
+        node.host, node.port, timeout=60, source_address=("127.0.0.2", 0)
+    )
+    try:
+        token = base64.b64encode(str(node.token).encode()).decode()
+        connection.request("GET", "/", headers={"Authorization": f"Basic {token}"})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.getheader("docker-server-failed", "")
+    finally:
+        connection.close()

@@ -15,8 +15,8 @@ from wherry.remote.cluster.seal import Seal
 from wherry.remote.model import Answer, Call, Caller
 
 SEAL = Seal("secret")
-QUICK = Patience(connect=0.1, accept=0.1, silence=0.1, probe=0.1, quick=0.3)
-PATIENT = Patience(connect=20, accept=20, silence=20, probe=20, quick=20)
+QUICK = Patience(connect=0.1, accept=0.1, silence=0.1, probe=0.1, lists=0.3)
+PATIENT = Patience(connect=20, accept=20, silence=20, probe=20)
 BODY = b"image=busybox"
 Serves = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -215,25 +215,29 @@ async def test_a_forced_request_is_carried_out_here_whoever_sends_it(cluster: Cl
 async def test_only_another_node_can_say_that_a_request_is_counted_already(
     cluster: Cluster,
 ) -> None:
-    def client(headers: dict[str, str], *, method: str = "PUT", target: str = "") -> str | None:
-        return cluster.front.client_of(method, target, headers=headers)
+    def client(headers: dict[str, str], *, method: str = "PUT", path: str = "/") -> str | None:
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": method, "path": path, "headers": raw,
+                 "raw_path": path.encode()}  # fmt: skip
+        return cluster.front.speaks_for(scope)
 
-    def sealed(secret: str, key: str, **more: str) -> dict[str, str]:
+    def sealed(secret: str, key: str, target: str = "") -> dict[str, str]:
         return handed_on(
-            {"authorization": "Basic x", **more},
-            method="PUT", target="", client="192.0.2.7", seal=Seal(secret), key=key,
+            {"authorization": "Basic x"},
+            method="PUT", target=target, client="192.0.2.7", seal=Seal(secret), key=key,
         )  # fmt: skip
 
     ours = cluster.members.key
     right = sealed("secret", ours)
     assert client(right) == "192.0.2.7"
+    assert client(sealed("secret", ours, "a/b:1 %"), path="/a%2Fb%3A1%20%25") == "192.0.2.7"
     assert client({}) is None
     assert client({"docker-server": "force"}) is None
     assert client({"docker-server": "force", "docker-server-proof": "0" * 64}) is None
     assert client(sealed("secret", "another node's key")) is None
     assert client(sealed("a guess", ours)) is None
     assert client(right, method="POST") is None
-    assert client(right, target="web") is None
+    assert client(right, path="/web") is None
     assert client({**right, "authorization": "Basic y"}) is None
     assert client({**right, "docker-server-client": "192.0.2.8"}) is None
     assert client({key: right[key] for key in right if key != "docker-server"}) is None
@@ -247,15 +251,6 @@ async def test_a_client_cannot_pass_such_words_on_through_a_node() -> None:
     assert "host" not in sent
     sent = handed_on(given, method="GET", target="", client="", seal=seal, key=None)
     assert sent == {"docker-server": "force"}
-
-
-async def test_a_node_knows_the_client_that_another_node_speaks_for(cluster: Cluster) -> None:
-    headers = handed_on(
-        {}, method="PUT", target="", client="198.51.100.9",
-        seal=Seal("secret"), key=cluster.members.key,
-    )  # fmt: skip
-    await cluster.ask("PUT", headers=headers)
-    assert cluster.here[0].caller.address == "198.51.100.9"
 
 
 async def test_another_node_is_told_when_a_container_is_missing(cluster: Cluster) -> None:
@@ -366,6 +361,11 @@ async def test_an_image_is_pulled_by_every_node(cluster: Cluster) -> None:
     answer = await cluster.ask("HEAD", "library/redis:7")
     assert (answer.status, answer.body) == (200, b"")
     assert cluster.network.asked == [(A, "HEAD library/redis:7")]
+    cluster.node(B, 0.1, lambda _: Answer(status=500))
+    cluster.place.clock.now += 4
+    answer = await cluster.ask("HEAD", "library/redis:7")
+    assert answer.status == 200
+    assert answer.headers["docker-server-failed"] == f"{B} (it answered 500)"
 
 
 async def test_a_stream_comes_from_the_node_that_has_the_container(cluster: Cluster) -> None:

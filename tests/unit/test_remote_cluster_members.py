@@ -226,6 +226,20 @@ async def test_a_node_whose_engine_is_away_takes_no_containers(place: MemoryPlac
     assert json.loads(place.files["10.0.0.1-1717.json"].data)["load"] == UNFIT
 
 
+async def test_two_servers_that_say_they_are_at_one_place_are_told_of(
+    place: MemoryPlace, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, double = members(place), members(place)
+    await one.write()
+    await one.nodes()
+    assert caplog.records == []
+    await double.write()
+    place.clock.now += 4
+    with caplog.at_level(logging.WARNING):
+        await one.nodes()
+    assert [record.message for record in caplog.records] == ["another server has our address"]
+
+
 async def test_a_state_is_written_at_every_refresh(place: MemoryPlace) -> None:
     pauses = []
 

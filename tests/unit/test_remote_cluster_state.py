@@ -158,6 +158,10 @@ def test_an_allow_list_decides_alone() -> None:
             origins.check(host)
 
 
+def test_a_name_is_the_same_in_any_case() -> None:
+    assert Origins("http://NODE:1717").check("HTTP://Node2:1717") == "http://node2:1717"
+
+
 def test_our_own_address_must_be_one_too() -> None:
     with pytest.raises(UsageError, match="--advertise"):
         Origins("10.0.0.1:1717")

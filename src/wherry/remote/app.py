@@ -54,10 +54,10 @@ class Below(Protocol):
         ...
 
 
-def nobody(call: Call) -> bool:
-    """Say that no request has been counted by another server."""
-    del call
-    return False
+def nobody(scope: Scope) -> str | None:
+    """Say that no request was handed on by another server."""
+    del scope
+    return None
 
 
 class Remote:
@@ -72,11 +72,12 @@ class Remote:
         settings: RemoteSettings,
         pages: Mapping[str, Page] | None = None,
         below: Mapping[str, Below] | None = None,
-        is_counted_already: Callable[[Call], bool] = nobody,
+        speaks_for: Callable[[Scope], str | None] = nobody,
     ) -> None:
         """``pages`` are answered for GET by path, ``below`` by what a path begins with.
 
-        ``is_counted_already`` says whether another server of ours has counted a request.
+        ``speaks_for`` returns the client's address for a request that another server of ours has
+        counted and handed on, and None for any other.
         """
         self._handler = handler
         self._auth = auth
@@ -84,7 +85,7 @@ class Remote:
         self._settings = settings
         self._pages = dict(pages or {})
         self._below = dict(below or {})
-        self._is_counted_already = is_counted_already
+        self._speaks_for = speaks_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that leaves ends what it asked for."""
@@ -133,11 +134,12 @@ class Remote:
         page = self._pages.get(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
         if page is not None and page.is_open:
             return await page.answer(None)
-        caller = self._let_in(scope)
+        client = self._speaks_for(scope)
+        caller = self._let_in(scope, client)
         known.append(caller)
         call = await self._read(scope, exchange, caller)
         counted = NO_TEXT
-        if not self._is_counted_already(call):
+        if client is None:
             counted = self._limits.count(burst_of(call.method, call.target), caller)
         try:
             answer = await (self._handler(call) if page is None else page.answer(caller))
@@ -145,9 +147,11 @@ class Remote:
             answer = answers.failure(error, strict=self._settings.strict)
         return _with(answer, counted)
 
-    def _let_in(self, scope: Scope) -> Caller:
-        client = scope.get("client")
-        return self._auth.caller(scope["headers"], address=client[0] if client else None)
+    def _let_in(self, scope: Scope, client: str | None = None) -> Caller:
+        """Return who asks; ``client`` is the address that another server speaks for."""
+        peer = scope.get("client")
+        address = client or (peer[0] if peer else None)
+        return self._auth.caller(scope["headers"], address=address)
 
     async def _read(self, scope: Scope, exchange: Duplex, caller: Caller) -> Call:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}

@@ -103,11 +103,11 @@ async def assembled(
         streaming = Streaming(guard, settings, otherwise=Api(guard, settings))
         handler = metrics.around(Queued(streaming, turns=turns, jobs=jobs))
         await reap(engine)
-        is_counted_already = nobody
+        speaks_for = nobody
         if settings.cluster:
             joining = clustered(handler, settings, engine=engine.client, port=port)
             handler = cluster = await stack.enter_async_context(joining)
-            is_counted_already = cluster.has_been_counted
+            speaks_for = cluster.speaks_for
         yield Remote(
             handler,
             auth=Auth(Tokens(single=settings.token, file=settings.tokens)),
@@ -119,7 +119,7 @@ async def assembled(
                 "/openapi.json": Page(answer=openapi.page, is_open=True),
             },
             below={JOBS: jobs, ROOT: calls},
-            is_counted_already=is_counted_already,
+            speaks_for=speaks_for,
         )
 
 

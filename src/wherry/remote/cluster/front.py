@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from wherry.errors import NotFound, WherryError
 from wherry.remote.cluster import merging
-from wherry.remote.cluster.forwarded import client_of, is_forced
+from wherry.remote.cluster.forwarded import PROOF, client_of, is_forced
 from wherry.remote.cluster.merging import Failure, Reply
 from wherry.remote.cluster.peers import NoAnswer, NotAsked, Peers
 from wherry.remote.faults import Fault
 from wherry.remote.model import Answer, Call, Handler
+from wherry.service.live import CallerLeft
+from wherry.web.duplex import AnswerCut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from starlette.types import Scope
 
     from wherry.remote.cluster.directory import Node
     from wherry.remote.cluster.members import Members
     from wherry.remote.cluster.seal import Seal
 
+_log = logging.getLogger(__name__)
 _JSON = {"content-type": "application/json; charset=utf-8"}
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE})
 """Answers of a node that has surely not carried a request out: the next one may."""
@@ -50,34 +57,37 @@ class Clustered:
         self._strict = strict
         self._placed: dict[str, int] = {}
 
-    def client_of(self, method: str, target: str, *, headers: Mapping[str, str]) -> str | None:
+    def speaks_for(self, scope: Scope) -> str | None:
         """Return the client's address if another node handed a request on; None if it did not.
 
         Such a request has been counted against its client's limits by that node.
         """
-        return client_of(
-            headers, method=method, target=target, seal=self._seal, key=self._members.key
-        )
-
-    def has_been_counted(self, call: Call) -> bool:
-        """Whether another node has counted a request against its client's limits."""
-        return self.client_of(call.method, call.target, headers=call.headers) is not None
+        headers = {name.decode("latin-1"): value.decode("latin-1")
+                   for name, value in scope["headers"]}  # fmt: skip
+        if PROOF not in headers:
+            return None
+        path = scope.get("raw_path") or scope["path"].encode()
+        target = unquote(path.removeprefix(b"/").decode("latin-1"), errors="replace")
+        return self._client_of(scope["method"], target, headers=headers)
 
     async def __call__(self, call: Call) -> Answer:
         """Answer for all nodes; raises what the handler of this node raises."""
-        client = self.client_of(call.method, call.target, headers=call.headers)
-        if client is not None:
-            caller = replace(call.caller, address=client or call.caller.address)
-            return await self._here(replace(call, caller=caller))
+        if self._client_of(call.method, call.target, headers=call.headers) is not None:
+            return await self._here(call)
         if is_forced(call.headers):
             return await self._handler(call)
         if call.method == "PUT":
             return await self._place(call)
         if call.method == "HEAD" and not call.target:
             call = replace(call, method="GET")  # a server sends no body after HEAD by itself
-        if call.stdin is not None or {"stream", "follow"} & call.query.keys():
+        if call.target and (call.stdin is not None or {"stream", "follow"} & call.query.keys()):
             return await self._where_it_is(call)
         return await self._everywhere(call)
+
+    def _client_of(self, method: str, target: str, *, headers: Mapping[str, str]) -> str | None:
+        return client_of(
+            headers, method=method, target=target, seal=self._seal, key=self._members.key
+        )
 
     # ---- one node --------------------------------------------------------------------------
 
@@ -112,10 +122,8 @@ class Clustered:
             ) from error
         if answer.status in _REFUSED:
             await _close(answer)
-            reason = f"it answers {answer.status}"
             if answer.status == HTTPStatus.UNAUTHORIZED:
-                reason = "it does not take our client's token: all nodes need the same tokens"
-                self._members.drop(node, reason=reason)
+                _log.warning("a node does not take a client's token", extra={"node": node.host})
             return None
         self._members.answered(node)
         return answer
@@ -150,6 +158,9 @@ class Clustered:
         counted = merging.best(replies, method=call.method)
         if failures and self._strict and merging.nobody_has_it(counted, method=call.method):
             raise self._unknown(failures)
+        if call.method == "HEAD" and counted.is_success:  # where no body could tell
+            failures += [_failed(reply) for reply in replies if not reply.is_success]
+            headers = merging.told(failures, answered=len(replies))
         kept = {name: counted.headers[name] for name in ("retry-after",) if name in counted.headers}
         body = b"" if call.method == "HEAD" else merging.one(counted, replies, failures=failures)
         headers |= {merging.HOST: counted.host, **kept, **(_JSON if body else {})}
@@ -160,11 +171,7 @@ class Clustered:
     ) -> Answer:
         """Return one list; a node that sent something else counts as one that failed."""
         lists = [reply for reply in replies if reply.is_success and merging.lists(reply)]
-        others = [
-            Failure(host=reply.host, reason=f"it answered {reply.status}")
-            for reply in replies
-            if reply not in lists
-        ]
+        others = [_failed(reply) for reply in replies if reply not in lists]
         failed = [*failures, *others]
         headers |= merging.told(failed, answered=len(lists))
         body = merging.rows(lists, failed if self._strict else ())
@@ -207,6 +214,8 @@ class Clustered:
         except NotFound as error:
             answer = self._refused(error)
             return replace(answer, headers={**answer.headers, merging.MISSING: "1"})
+        except (CallerLeft, AnswerCut):
+            raise
         except WherryError as error:
             return self._refused(error)
 
@@ -217,6 +226,10 @@ class Clustered:
             status=503,
             compatible=500,
         )
+
+
+def _failed(reply: Reply) -> Failure:
+    return Failure(host=reply.host, reason=f"it answered {reply.status}")
 
 
 async def _whole(answer: Answer) -> bytes:

@@ -13,18 +13,20 @@ from wherry.errors import EngineError, UsageError
 from wherry.remote.cluster.absences import Absences
 from wherry.remote.cluster.directory import Directory, Node
 from wherry.remote.cluster.seal import Seal, new_key
-from wherry.remote.cluster.state import NodeState, name_of, written
+from wherry.remote.cluster.state import BadState, NodeState, name_of, read, written
 from wherry.remote.cluster.told import Told
 
 if TYPE_CHECKING:
     from wherry.remote.cluster.origins import Origins
-    from wherry.remote.cluster.shared import Shared
+    from wherry.remote.cluster.shared import Shared, Snapshot
 
 _log = logging.getLogger(__name__)
 UNFIT = 1000.0
 """The load of a node whose engine is away: more than that of any other."""
 _PATIENCE = 2.0
 """Seconds that a request waits for the shared place before it uses what was read last."""
+_ENGINE = 5.0
+"""Seconds that our engine has to answer in when our load is measured."""
 _HANGING = 30.0
 """Seconds after which a use of the shared place is given up."""
 
@@ -66,6 +68,7 @@ class Members:
         )
         self._absences = Absences()
         self._told = Told(_log)
+        self._has_written = False
         self._asked_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         self.own = how.own
@@ -85,7 +88,7 @@ class Members:
     async def write(self) -> None:
         """Measure our load and write it down; what goes wrong is logged."""
         try:
-            async with asyncio.timeout(_HANGING):
+            async with asyncio.timeout(_ENGINE):
                 self.load = await self._how.measure()
         except (EngineError, TimeoutError) as error:
             # Idle because it cannot work: without this it would be sent every container.
@@ -96,7 +99,8 @@ class Members:
             self._told.well("load", "this node is fit for containers again")
         state = NodeState(host=self.own, load=self.load, time=self._how.wall(), key=self.key)
         data = written(state, self._how.seal)
-        await self._use("written", self._shared.write(self._name, data), within=_HANGING)
+        if await self._use("written", self._shared.write(self._name, data), within=_HANGING):
+            self._has_written = True
 
     async def leave(self) -> None:
         """Remove our state, so that nobody sends us anything more."""
@@ -143,21 +147,36 @@ class Members:
         await asyncio.wait({self._reading}, timeout=_PATIENCE)
 
     async def _read(self) -> None:
-        async def read() -> None:
+        async def renew() -> None:
             snapshot = await self._shared.read(within=self._directory.limit)
             self._directory.update(snapshot, now=self._how.clock())
+            self._look_for_a_double(snapshot)
             self._absences.forget_others({node.host for node in self._living()})
 
-        await self._use("read", read(), within=_HANGING)
+        await self._use("read", renew(), within=_HANGING)
         self._asked_at = self._how.clock()
 
-    async def _use(self, what: str, doing: Awaitable[None], *, within: float) -> None:
-        """Use the shared place; what goes wrong is logged once."""
+    def _look_for_a_double(self, snapshot: Snapshot) -> None:
+        """Tell of another server that says it is where we are: one of the two gets nothing."""
+        for entry in snapshot.entries:
+            if self._has_written and entry.name == self._name and not self._is_ours(entry.data):
+                reason = f"two servers say that they are {self.own}; give them --advertise"
+                self._told.warn("double", "another server has our address", reason=reason)
+
+    def _is_ours(self, data: bytes) -> bool:
+        try:
+            return read(data).key == self.key
+        except BadState:
+            return True  # it is broken, and told of as that
+
+    async def _use(self, what: str, doing: Awaitable[None], *, within: float) -> bool:
+        """Use the shared place; what goes wrong is logged once. True when it went well."""
         try:
             async with asyncio.timeout(within):
                 await doing
         except (EngineError, UsageError, TimeoutError) as error:
             reason = str(error) or f"{self._shared.where} does not answer"
             self._told.warn(what, f"the shared place cannot be {what}", reason=reason)
-        else:
-            self._told.well(what, f"the shared place can be {what} again")
+            return False
+        self._told.well(what, f"the shared place can be {what} again")
+        return True

@@ -26,7 +26,7 @@ def parsed(host: str, *, field: str) -> SplitResult:
         raise UsageError(f"{field}: {host!r} must be http://HOST:PORT: {error}") from error
     name = parts.hostname or ""
     plain = parts.scheme in {"http", "https"} and (_address(name) or _NAME.fullmatch(name))
-    if not plain or port == 0 or host.rstrip("/") != origin(parts):
+    if not plain or port == 0 or host.rstrip("/").lower() != origin(parts):
         raise UsageError(f"{field}: {host[:200]!r} must be http://HOST:PORT or https://HOST:PORT")
     return parts
 

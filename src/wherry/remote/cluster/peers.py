@@ -50,8 +50,10 @@ class Patience:
     """Without a sign of it, until it is asked whether it is there."""
     probe: float = 4.0
     """Until it has to answer that."""
-    quick: float = 10.0
-    """For an answer that takes no program's time: a list, logs, a removal."""
+    lists: float = 10.0
+    """For a list."""
+    engine: float = 60.0
+    """For another answer that takes no program's time: logs, a removal."""
 
 
 class Peers:
@@ -79,12 +81,14 @@ class Peers:
 
     async def ask(self, node: Node, call: Call) -> Reply:
         """Return a node's whole answer; raises NotAsked or NoAnswer."""
-        quick = call.method in {"GET", "DELETE"} or not call.target
+        bound = self._patience.engine if call.method in {"GET", "DELETE"} else None
+        if not call.target:
+            bound = self._patience.lists
         try:
-            async with asyncio.timeout(self._patience.quick if quick else None):
+            async with asyncio.timeout(bound):
                 return await self._ask(node, call)
         except TimeoutError as error:
-            raise NoAnswer(f"no answer within {self._patience.quick:g} s") from error
+            raise NoAnswer(f"no answer within {bound:g} s") from error
 
     async def relay(self, node: Node, call: Call) -> Answer:
         """Hand a request on, and return the node's answer as it comes.

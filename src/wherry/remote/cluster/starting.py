@@ -17,7 +17,7 @@ from wherry.remote.cluster.folder import Folder
 from wherry.remote.cluster.front import Clustered
 from wherry.remote.cluster.load import Load
 from wherry.remote.cluster.members import Members, Membership
-from wherry.remote.cluster.origins import Origins
+from wherry.remote.cluster.origins import Origins, origin, parsed
 from wherry.remote.cluster.peers import Peers, trust
 from wherry.remote.cluster.s3 import Bucket
 from wherry.remote.cluster.seal import Seal
@@ -79,8 +79,16 @@ async def clustered(
 
 
 def origin_of(settings: RemoteSettings, *, port: int) -> str:
-    """Return where other nodes reach a server that listens on ``port``."""
-    return settings.advertise or own_origin(scheme=settings.scheme, host=settings.host, port=port)
+    """Return where other nodes reach a server that listens on ``port``.
+
+    Raises :class:`wherry.errors.UsageError` for an ``--advertise`` that is no origin of ours.
+    """
+    if settings.advertise is None:
+        return own_origin(scheme=settings.scheme, host=settings.host, port=port)
+    parts = parsed(settings.advertise, field="--advertise")
+    if parts.scheme != settings.scheme:
+        raise UsageError(f"--advertise: {settings.advertise!r} must be {settings.scheme}://…")
+    return origin(parts)
 
 
 async def _left(writing: asyncio.Task[None], members: Members) -> None:
