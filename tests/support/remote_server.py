@@ -92,10 +92,10 @@ async def read_reply(reader: asyncio.StreamReader, *, method: str = "GET") -> Re
     if method == "HEAD":
         return Reply(status, headers, await reader.read())
     if headers.get("transfer-encoding") == "chunked":
-        body = b""
+        pieces = []
         while size := int(await reader.readuntil(b"\r\n"), 16):
-            body += (await reader.readexactly(size + 2))[:-2]
-        return Reply(status, headers, body)
+            pieces.append((await reader.readexactly(size + 2))[:-2])
+        return Reply(status, headers, b"".join(pieces))
     return Reply(status, headers, await reader.readexactly(int(headers["content-length"])))
 
 

@@ -6,9 +6,11 @@ import codecs
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wherry.errors import NotFound
+from wherry.models import CHUNK
 from wherry.remote import echo, requests, words
 from wherry.remote.answers import JSON, document
 from wherry.remote.collecting import Collected, collected
@@ -61,7 +63,7 @@ class Api:
     async def _look(self, call: Call) -> Answer:
         if "inspect" in call.query and words.flag(call.query["inspect"] or "1", name="inspect"):
             return await self._inspect(call)
-        request = requests.logs_request(call)
+        request = replace(requests.logs_request(call), follow=False)  # a stream may follow
         command = echo.logs(request.container)
         async with AsyncExitStack() as stack:
             outputs = await stack.enter_async_context(self._containers.logs(call.caller, request))
@@ -156,10 +158,14 @@ class _Rest:
     async def _all(self) -> AsyncGenerator[bytes]:
         yield self._head + b',"raw":"' + self._escaped(self._held)
         self._held = b""
+        part = bytearray()  # logs come line by line, which are not worth a chunk each
         async for output in self._outputs:
             if output.stream == "stdout":
-                yield self._escaped(output.data)
-        yield self._escaped(b"", final=True) + b'"}'
+                part += output.data
+            if len(part) >= CHUNK:
+                yield self._escaped(bytes(part))
+                part.clear()
+        yield self._escaped(bytes(part), final=True) + b'"}'
 
     def _escaped(self, data: bytes, *, final: bool = False) -> bytes:
         text = self._decoder.decode(data, final)
