@@ -45,11 +45,21 @@ def remove_group(group: Path) -> None:
 
 def remove_leftovers(root: Path = CGROUPS) -> None:
     """Remove the empty control groups of runs that were killed before they could."""
-    for group in root.glob(f"**/{_GROUP}*-*"):
+    for group in _groups(root, prefix=_GROUP):
         pid = group.name.removeprefix(_GROUP).partition("-")[0]
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
             with contextlib.suppress(OSError):  # it is not empty, or another run was quicker
                 remove_group(group)
+
+
+def _groups(root: Path, *, prefix: str) -> list[Path]:
+    """Return the groups whose name begins so; others may come and go meanwhile."""
+    return [
+        Path(above, name)
+        for above, names, _ in os.walk(root)
+        for name in names
+        if name.startswith(prefix)
+    ]
 
 
 class Dockerd:
@@ -130,7 +140,7 @@ class Dockerd:
             self._space.wait(_STOP)
         if self._daemon is not None:
             self._daemon.wait(_STOP)
-        for group in CGROUPS.glob(f"**/{self.cgroup}"):
+        for group in _groups(CGROUPS, prefix=self.cgroup):
             remove_group(group)
 
     def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
