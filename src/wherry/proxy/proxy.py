@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _NANO = 10**9
+_BESIDE_STREAMS = 512
+"""Connections that a tenant may have besides its streams."""
 _GRACE = 5.0
 """Seconds that requests have to end when the proxy stops."""
 
@@ -186,7 +188,9 @@ class Proxy:
         if (front := self._fronts.get(name)) is None:
             scope = self.scope(name)
             dispatch = Dispatch(scope, audit=self._audit, handlers=HANDLERS)
-            front = Front(dispatch, patience=Patience(streams=scope.policy.limits.streams))
+            streams = scope.policy.limits.streams
+            patience = Patience(streams=streams, connections=streams + _BESIDE_STREAMS)
+            front = Front(dispatch, patience=patience)
             self._fronts[name] = front
         return front
 

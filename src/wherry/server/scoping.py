@@ -17,6 +17,7 @@ from wherry.proxy.front.listening import listen_tls
 from wherry.proxy.proxy import Proxy, ProxyOptions, running_proxy
 from wherry.proxy.tenants.snapshot import is_held, kept_in
 from wherry.proxy.tls import server_context
+from wherry.server.descriptors import allow_many
 from wherry.server.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class ServedTenant:
 
 async def serve_tenant(options: ProxyOptions, served: ServedTenant, *, greet: Greet) -> None:
     """Serve until a signal or the tenant's end; raises :class:`wherry.errors.WherryError`."""
+    allow_many()
     stopping = Stopping()
     async with running_proxy(options) as proxy:
         await proxy.resume(served.name, policy=served.policy, ttl=served.ttl)

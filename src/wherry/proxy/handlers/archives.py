@@ -23,16 +23,11 @@ async def take(call: Call) -> None:
 
 
 async def put(call: Call) -> None:
-    """Unpack a plain tar into a container; what is compressed is refused (CVE-2026-41567)."""
-    scope = call.scope
-    owned, described = await scope.inspect(Named(Kind.CONTAINER, call.route.name))
-    call.about(owned)
-    running = bool((described.get("State") or {}).get("Running"))
-    if running and scope.policy.copy_in is not CopyIn.ALWAYS:
-        raise Denied(
-            403, "files are not copied into a container that runs; do it before its start, or "
-            "have the policy say copy_in = \"always\"", rule="CVE-2026-41568",
-        )  # fmt: skip
+    """Unpack a plain tar into a container; what is compressed is refused (CVE-2026-41567).
+
+    It is not started between the look whether it runs and the end of the copy.
+    """
+    owned = call.container()
     query = call.query()
     chunks = call.exchange.request.body.stream(_MOST)
     start = b""
@@ -41,9 +36,22 @@ async def put(call: Call) -> None:
         if len(start) >= _HEAD:
             break
     check_plain_tar(start[:_HEAD], field="body")
-    await call.ask_with_body(
-        f"/containers/{owned.id}/archive", query=query, body=_joined(start, chunks)
-    )
+    async with call.scope.turn(owned.id):
+        await _check_stopped(call)
+        await call.ask_with_body(
+            f"/containers/{owned.id}/archive", query=query, body=_joined(start, chunks)
+        )
+
+
+async def _check_stopped(call: Call) -> None:
+    scope = call.scope
+    _, described = await scope.inspect(Named(Kind.CONTAINER, call.route.name))
+    running = bool((described.get("State") or {}).get("Running"))
+    if running and scope.policy.copy_in is not CopyIn.ALWAYS:
+        raise Denied(
+            403, "files are not copied into a container that runs; do it before its start, or "
+            "have the policy say copy_in = \"always\"", rule="CVE-2026-41568",
+        )  # fmt: skip
 
 
 async def _joined(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -23,7 +23,8 @@ _SLACK = 60.0
 async def start(call: Call) -> None:
     """Start it; no body is ever sent along (F4)."""
     owned = call.container()
-    await call.hand_on(f"/containers/{owned.id}/start", query=call.query())
+    async with call.scope.turn(owned.id):
+        await call.hand_on(f"/containers/{owned.id}/start", query=call.query())
 
 
 async def stop(call: Call) -> None:
@@ -31,7 +32,10 @@ async def stop(call: Call) -> None:
     owned = call.container()
     word = call.route.operation.value.rpartition(".")[2]
     most = call.scope.policy.limits.stop_timeout
-    await call.hand_on(f"/containers/{owned.id}/{word}", query=call.query(), timeout=most + _SLACK)
+    async with call.scope.turn(owned.id):
+        await call.hand_on(
+            f"/containers/{owned.id}/{word}", query=call.query(), timeout=most + _SLACK
+        )
 
 
 async def plain(call: Call) -> None:
@@ -83,7 +87,7 @@ async def rename(call: Call) -> None:
     scope = call.scope
     taken = scope.registry.named(scope.name, "container", name=name)
     if taken is not None:
-        raise name_taken("container", name, taken.id)
+        raise name_taken("container", name, id_=taken.id)
     await call.ask(f"/containers/{owned.id}/rename", query={"name": names.scoped(scope.name, name)})
     scope.registry.rename(owned, name)
     await call.exchange.answer(204)
@@ -128,7 +132,7 @@ async def remove(call: Call) -> None:
     await call.exchange.answer(status)
 
 
-def name_taken(kind: str, name: str, id_: str) -> Denied:
+def name_taken(kind: str, name: str, *, id_: str) -> Denied:
     """Return the daemon's words for a name that the tenant itself has given already."""
     if kind == "container":
         said = (

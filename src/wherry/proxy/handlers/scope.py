@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 from wherry.engines.docker.failures import Refused
 from wherry.errors import EngineUnavailable
@@ -66,6 +67,8 @@ class Scope:
     """That are under way."""
     closed_paths: tuple[str, ...] = ()
     """Of the host, that nobody may mount."""
+    turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """By container: what must not happen to it at the same time."""
 
     @property
     def tenant(self) -> Tenant:
@@ -73,6 +76,10 @@ class Scope:
         if not self.registry.has(self.name):
             raise EngineUnavailable("this tenant has ended")
         return self.registry.tenant(self.name)
+
+    def turn(self, container: str) -> asyncio.Lock:
+        """Return what a start of a container and files copied into it take turns by."""
+        return self.turns.setdefault(container, asyncio.Lock())
 
     def view(self) -> TenantView:
         """Return the tenant as the policy sees it, as of now."""
