@@ -15,9 +15,11 @@ from wherry.models import Exit, Function, Invocation
 from wherry.server.containers import EngineContainers
 from wherry.triggers.cron import labels
 from wherry.triggers.cron.checking import checked
+from wherry.triggers.cron.clock import WallClock
 from wherry.triggers.cron.jobs import Events, Jobs
-from wherry.triggers.cron.model import Definition
+from wherry.triggers.cron.model import Definition, Run
 from wherry.triggers.cron.outputs import Outputs
+from wherry.triggers.cron.performing import perform
 
 if TYPE_CHECKING:
     from typing import Any
@@ -103,3 +105,36 @@ async def first(events: Events) -> bytes:
         assert not isinstance(event, Exit)
         return event.data
     raise AssertionError
+
+
+async def test_a_program_in_a_container_is_killed_at_its_timeout_with_all_it_started(
+    engine: DockerEngine, containers: EngineContainers
+) -> None:
+    function = Function(name="f", image="busybox", command=("sleep", "600"))
+    async with engine.start(Invocation(function=function), streams.NOTHING) as container:
+        definition = Definition(
+            name="j", schedule="@daily", kind="exec", container=container.name, timeout=1.0,
+            command=["sh", "-c", "(trap '' TERM; sleep 601) & echo up; exec sleep 602"],
+        )  # fmt: skip
+        run = Run(number=1, id="r", name="j", cause="time", scheduled=0.0, status="running")
+        clock = WallClock()
+        ended = await perform(checked(definition), run, do=jobs_of(containers), clock=clock)
+        clock.close()
+        assert (ended.status, ended.stdout) == ("timed out", b"up\n")
+        answer = await engine.client.call("GET", f"/containers/{container.name}/top")
+        left = [process[-1] for process in answer["Processes"]]
+        assert left == ["/sbin/docker-init -- sleep 600", "sleep 600"]
+
+
+async def test_a_container_without_a_shell_lets_its_program_go_on_and_says_so(
+    engine: DockerEngine, containers: EngineContainers, caplog: pytest.LogCaptureFixture
+) -> None:
+    function = Function(name="f", image="busybox", command=("sleep", "600"))
+    async with engine.start(Invocation(function=function), streams.NOTHING) as container:
+        remove = ["rm", "/bin/sh"]
+        async with containers.exec(container.name, remove, stdin=streams.NOTHING) as events:
+            assert [event async for event in events] == [Exit(0)]
+        asked = containers.exec(container.name, ["sleep", "603"], stdin=streams.NOTHING)
+        async with asked:
+            pass
+        assert "a program goes on in its container" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -240,6 +241,50 @@ async def test_a_clock_that_was_years_ahead_does_not_stop_schedules(tmp_path: Pa
     async with scheduling(tmp_path) as on:
         await on.pass_time(HOUR)
         assert on.did.times("hourly") == [START + HOUR]
+
+
+async def test_a_clock_that_is_set_back_by_hours_stops_no_schedule_and_by_minutes_repeats_none(
+    on: Scheduling,
+) -> None:
+    await on.add("hourly", "0 * * * *")
+    await on.add("every", "@every 2h")
+    await on.pass_time(4 * HOUR)
+    assert len(on.did.times("hourly")) == 4
+    on.clock._now -= 600
+    await on.pass_time(1200)
+    assert len(on.did.times("hourly")) == 4
+    on.clock._now -= 30 * DAY
+    await on.pass_time(4 * HOUR)
+    assert len(on.did.times("hourly")) == 8
+    assert len(on.did.times("every")) == 4
+
+
+async def test_a_clock_that_is_set_forward_runs_what_is_due_then(on: Scheduling) -> None:
+    await on.add("daily", "0 12 * * *", catch_up="1h")
+    await on.pass_time(60)
+    on.clock._now += 12.5 * HOUR
+    await on.pass_time(60)
+    assert [run.cause for run in await on.runs("daily")] == ["catch-up"]
+
+
+async def test_the_wall_clock_wakes_whoever_waits_when_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a timer says once the clock was set; ``test_schedules_clock.py`` has a real one."""
+    clock, changed = WallClock(), asyncio.Event()
+
+    def cancelled(descriptor: int, _size: int) -> bytes:
+        raise OSError(errno.ECANCELED, "cancelled")
+
+    try:
+        waiting = asyncio.ensure_future(clock.until(clock.now() + 0.02, changed))
+        await asyncio.sleep(0)
+        monkeypatch.setattr("wherry.triggers.cron.clock.os.read", cancelled)
+        await asyncio.wait_for(waiting, 20)
+        assert changed.is_set()
+    finally:
+        monkeypatch.undo()
+        clock.close()
 
 
 async def test_the_wall_clock_wakes_in_time_and_on_changes() -> None:

@@ -10,7 +10,6 @@ from wherry.triggers.cron.labels import ENABLED, Labelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from wherry.engines.base import Engine
     from wherry.engines.docker.engine import DockerEngine
@@ -30,7 +29,8 @@ class EngineContainers:
         docker = _docker(engine)
         return cls(docker) if docker is not None else None
 
-    def exec(
+    @asynccontextmanager
+    async def exec(
         self,
         container: str,
         command: Sequence[str],
@@ -39,11 +39,21 @@ class EngineContainers:
         env: Mapping[str, str] | None = None,
         user: str | None = None,
         workdir: str | None = None,
-    ) -> AbstractAsyncContextManager[Events]:
-        """Run a program in a running container; the engine has no way to kill it."""
-        return self._engine.management.exec(
-            container, command, stdin=stdin, env=env, user=user, workdir=workdir
+    ) -> AsyncIterator[Events]:
+        """Run a program in a running container; leaving the block before its end kills it."""
+        from wherry.engines.docker.exec_killing import killed_when_left
+
+        asked = killed_when_left(
+            self._engine.management,
+            container,
+            command=command,
+            stdin=stdin,
+            env=env,
+            user=user,
+            workdir=workdir,
         )
+        async with asked as running:
+            yield running
 
     @asynccontextmanager
     async def start(self, container: str) -> AsyncIterator[Events]:

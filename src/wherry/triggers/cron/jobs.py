@@ -36,7 +36,7 @@ class Containers(Protocol):
         user: str | None = None,
         workdir: str | None = None,
     ) -> AbstractAsyncContextManager[Events]:
-        """Run a program in a running container; leaving the block lets go of it."""
+        """Run a program in a running container; leaving the block kills it, where it can."""
         ...
 
     def start(self, container: str) -> AbstractAsyncContextManager[Events]:

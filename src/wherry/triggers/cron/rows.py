@@ -17,7 +17,7 @@ from wherry.models import new_id
 from wherry.triggers.cron.model import Cause, Definition, Entry, Run, Status
 
 VERSION = 1
-_AHEAD = 3 * 3600.0
+AHEAD = 3 * 3600.0
 """Seconds: what a last tick may be ahead of the clock, which may have been set back a little."""
 _TABLES = """
 CREATE TABLE schedules (
@@ -160,10 +160,11 @@ def pause(db: sqlite3.Connection, *, name: str, paused: bool, now: float) -> Ent
 
 
 def rewind(db: sqlite3.Connection, *, now: float) -> None:
-    """Forget last ticks that are far in the future."""
+    """Forget last ticks that are far in the future, and what ``@every`` counts from there."""
     db.execute(
-        "UPDATE schedules SET last_tick = :now WHERE last_tick > :now + :ahead",
-        {"now": now, "ahead": _AHEAD},
+        "UPDATE schedules SET last_tick = :now, created = min(created, :now) "
+        "WHERE last_tick > :now + :ahead",
+        {"now": now, "ahead": AHEAD},
     )
 
 

@@ -19,7 +19,7 @@ from wherry.triggers.cron.model import API
 from wherry.triggers.cron.overlaps import Lane, admit
 from wherry.triggers.cron.performing import perform
 from wherry.triggers.cron.planning import plan
-from wherry.triggers.cron.rows import Lost, Won
+from wherry.triggers.cron.rows import AHEAD, Lost, Won
 from wherry.triggers.cron.syntax import Reboot
 
 if TYPE_CHECKING:
@@ -180,10 +180,15 @@ class Scheduler:
             if isinstance(known.schedule.when, Reboot) and not known.entry.paused:
                 run = await self.store.begin(known.name, cause="start", now=self._clock.now())
                 self._launch(known, Won(run=run, elsewhere=False))
+        latest = self._clock.now()
         while True:
             self._changed.clear()
+            now = self._clock.now()
             try:
-                await self._fire(self._clock.now())
+                if now < latest - AHEAD:
+                    await self._rewind(now)
+                latest = now
+                await self._fire(now)
             except EngineError as error:
                 _LOG.error("schedules cannot be read", extra={"error": str(error)})
                 await self._clock.sleep(_AGAIN)
@@ -203,6 +208,12 @@ class Scheduler:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks, timeout=_TELLING)
+
+    async def _rewind(self, now: float) -> None:
+        """Let schedules go on after the clock was set back by hours: it was wrong before."""
+        await self.store.rewind(now=now)
+        for entry in await self.store.entries():
+            self._know(entry)
 
     async def _fire(self, now: float) -> None:
         """Start what is due, and only then work out what comes after it."""
