@@ -11,9 +11,9 @@ GROUP = Group(
     "containers, networks and volumes of their own, within a quota, and sees no others.",
     usage="wherry proxy --tenant NAME --socket PATH | COMMAND",
     examples=(
-        "wherry proxy --tenant ci --socket /run/wherry/ci/docker.sock --profile ci",
+        "wherry proxy --tenant ci --socket /run/ci/docker.sock --profile ci",
         "wherry proxy inject --policy jobs.toml -- docker run -i my/orchestrator",
-        'wherry proxy check jobs.toml \'POST /v1.41/containers/create {"Image": "busybox"}\'',
+        'wherry proxy check - \'POST /containers/create {"Image": "busybox"}\'',
     ),
     commands={
         "Sockets": {

@@ -21,8 +21,8 @@ def parser() -> Parser:
         text="No engine is asked: what a request names must be the tenant's own besides. The exit "
         "code is 0 when all requests are allowed, 1 when one is not.",
         examples=(
-            'wherry proxy check jobs.toml \'POST /v1.41/containers/create {"Image": "busybox"}\'',
-            "wherry proxy check jobs.toml 'GET /info' 'POST /v1.41/swarm/init'",
+            'wherry proxy check - \'POST /containers/create {"Image": "busybox"}\'',
+            "wherry proxy check jobs.toml 'GET /info' 'POST /swarm/init'",
         ),
         operands=(
             Operand("POLICY", "a TOML file; - is the default policy"),

@@ -22,9 +22,7 @@ def parser() -> Parser:
         "proxy inject",
         summary="Run a docker command whose container gets a socket of its own",
         text=_TEXT,
-        examples=(
-            "wherry proxy inject --limit containers:20 --image busybox -- docker run -i my/parent",
-        ),
+        examples=("wherry proxy inject --image busybox -- docker run -i my/parent",),
         operands=(Operand("COMMAND", "docker run …, behind --", False, True),),
         options_first=True,
     )

@@ -28,14 +28,11 @@ def parser() -> Parser:
     """Return the options and operands."""
     made = Parser(
         "proxy serve",
-        summary="Serve one tenant on a socket",
+        summary="Serve one tenant on a socket; what `wherry proxy` alone does",
         text=_TEXT,
         examples=(
-            "wherry proxy --tenant ci --socket /run/wherry/ci/docker.sock --limit containers:20",
-            (
-                "wherry proxy --tenant ci --tls 0.0.0.0:2376 --tls-ca ca.pem "
-                "--tls-cert cert.pem --tls-key key.pem"
-            ),
+            "wherry proxy --tenant ci --socket /run/ci/docker.sock --limit memory:4g",
+            "wherry proxy --tenant ci --socket ci.sock --policy ci.toml --ttl 8h --remove",
         ),
     )
     made.section("Tenant")

@@ -26,7 +26,7 @@ async def create(call: Call) -> None:
     name = queries.new_name(call.route.query)
     request = containers.parse_create(await call.exchange.request.body.read(), scope.policy)
     if name and (taken := scope.registry.named(scope.name, "container", name=name)):
-        raise name_taken("container", name, taken.id)
+        raise name_taken("container", name, id_=taken.id)
     await networks.ensure_default(scope)
     found = await resolving.resolve(scope, request)
     amounts = Amounts(

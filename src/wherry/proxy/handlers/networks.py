@@ -40,7 +40,7 @@ async def create(call: Call) -> None:
     request = networks.parse_create(await call.exchange.request.body.read(), scope.policy)
     async with scope.making_network:
         if taken := scope.registry.named(scope.name, "network", name=request.name):
-            raise name_taken("network", request.name, taken.id)
+            raise name_taken("network", request.name, id_=taken.id)
         owned = await _make(scope, request)
     call.about(owned)
     await call.exchange.json(201, {"Id": owned.id, "Warning": ""})
