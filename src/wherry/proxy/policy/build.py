@@ -216,6 +216,8 @@ def _check_member(name: str, member: tarfile.TarInfo) -> None:
         raise _denied(f"{name!r} is no plain file, directory or link")
     if "\0" in member.linkname or len(member.linkname) > _LONGEST:
         raise _denied(f"{name!r} is a link to no name")
+    if member.islnk():
+        _inside(member.linkname)
     if not math.isfinite(member.mtime):
         raise _denied(f"{name!r} has no time")
 
