@@ -10,12 +10,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from bench.broker import private_broker
 from bench.calls import IMAGE
 from bench.docker import Docker, private_engine
 from bench.harness import Missing
 from tests.support.busybox import rootfs_tar
 
 if TYPE_CHECKING:
+    from tests.support.rabbitmq import Rabbit
+
     from wherry import AsyncClient
     from wherry.engines.docker.engine import DockerEngine
     from wherry.engines.local.engine import LocalEngine
@@ -70,6 +73,10 @@ class Place:
 
         return DockerEngine.connect((await self.docker()).address, environment={})
 
+    async def broker(self) -> Rabbit:
+        """Return a private RabbitMQ node."""
+        return await self._once("broker", self._broker)
+
     async def _once(self, name: str, make: Callable[[], Awaitable[Made]]) -> Made:
         """Return what ``make`` made the first time; what is missing stays missing."""
         if name not in self._made:
@@ -102,6 +109,9 @@ class Place:
         from wherry import AsyncClient
 
         return await self._stack.enter_async_context(AsyncClient(await self.engine()))
+
+    async def _broker(self) -> Rabbit:
+        return await self._stack.enter_async_context(private_broker())
 
     async def _docker(self) -> Docker:
         return await self._stack.enter_async_context(private_engine())

@@ -64,7 +64,7 @@ async def wherry_serve(place: Place) -> AsyncIterator[Server]:
     data = await _data(place)
     port = free_port()
     options = ("--no-auth", "--no-access-log", "--data-dir", str(data), "--grace", "1s")
-    async with _process(WHERRY, "serve", "--listen", f"127.0.0.1:{port}", *options) as pid:
+    async with running(WHERRY, "serve", "--listen", f"127.0.0.1:{port}", *options) as pid:
         yield await _up(Server(pid, port))
 
 
@@ -75,7 +75,7 @@ async def cgi_server(place: Place) -> AsyncIterator[Server]:
     assert image is not None
     argv = [str(image.rootfs / "bin" / "busybox"), *COMMAND]
     port = free_port()
-    async with _process(sys.executable, "-m", "bench.cgi_server", str(port), *argv) as pid:
+    async with running(sys.executable, "-m", "bench.cgi_server", str(port), *argv) as pid:
         yield await _up(Server(pid, port))
 
 
@@ -109,7 +109,8 @@ async def _data(place: Place) -> Path:
 
 
 @asynccontextmanager
-async def _process(*words: str) -> AsyncIterator[int]:
+async def running(*words: str) -> AsyncIterator[int]:
+    """Run a program for the block; yield its process id."""
     process = await asyncio.create_subprocess_exec(
         *words, env=dict(os.environ), stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,

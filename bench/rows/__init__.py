@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bench.rows import (
     cold,
     command,
+    dispatch,
     docker,
     http,
     images,
@@ -32,5 +33,6 @@ ROWS: tuple[Row[Any], ...] = (
     *importing.ROWS,
     *images.ROWS,
     *queue.ROWS,
+    *dispatch.ROWS,
     *schedules.ROWS,
 )

@@ -42,6 +42,7 @@ class Database:
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="wherry-calls-read")
         self._reader: sqlite3.Connection | None = None
+        self._peeker: sqlite3.Connection | None = None
         self._writer = threading.Thread(target=self._work, name="wherry-calls-write", daemon=True)
         self._closed = False
 
@@ -78,11 +79,23 @@ class Database:
         """Do an operation that changes nothing, beside the writer."""
         return await self._loop.run_in_executor(self._reading, self._read, operation)
 
+    def peek(self, operation: Operation[T]) -> T:
+        """Read a row by its key, here and now: a thread would take ten times as long."""
+        try:
+            if self._peeker is None:
+                self._peeker = connect(self._path)
+                self._peeker.execute("PRAGMA query_only = ON")
+            return operation(self._peeker)
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
     async def aclose(self) -> None:
         """Write what was asked for, and close the file. Idempotent."""
         if self._closed:
             return
         self._closed = True
+        if self._peeker is not None:
+            self._peeker.close()
         self._jobs.put(None)
         await asyncio.to_thread(self._writer.join)
         await self._loop.run_in_executor(self._reading, self._close_reader)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wherry.models import Function, Invocation
 
 _log = logging.getLogger(__name__)
-_LETTING_PASS = 0.005
+_LETTING_PASS = 0.01
 """Seconds from a call to the making of the container that replaces its own."""
 
 _PATIENCE = (0.5, 30.0)

@@ -97,7 +97,7 @@ class Record:
             ).fetchone()
             return row
 
-        row = await self._db.read(look)
+        row = self._db.peek(look)
         if row is None:
             return None
         await self._execute(
