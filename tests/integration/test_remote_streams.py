@@ -208,3 +208,14 @@ async def test_a_server_whose_engine_is_gone_says_that_it_is_not_well() -> None:
         reply = await server.ask("GET", "/healthz")
         assert reply.status == 503
         assert b"/proc" not in reply.body
+
+
+async def test_a_body_that_never_comes_is_not_waited_for(
+    dockerd: Dockerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wherry.remote.app._BODY_SECONDS", 0.1)
+    async with remote_server(dockerd.unix) as server:
+        reader, writer = await server.send("PUT", "/", headers={"content-length": "50"})
+        async with asyncio.timeout(30):
+            assert (await read_reply(reader)).status == 408
+        writer.close()

@@ -1,4 +1,4 @@
-"""``wherry remote`` in a process of its own."""
+"""``wherry remote`` in a process of its own, for tests that are coroutines or kill it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.support.remote_server import TOKEN
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class RemoteProcess:
     process: asyncio.subprocess.Process
     port: int
+    said: list[str] = field(default_factory=list)
+    """The lines of its stderr so far."""
 
 
 @asynccontextmanager
@@ -31,20 +33,31 @@ async def remote_process(dockerd: Dockerd, *options: str) -> AsyncIterator[Remot
         env={**os.environ, "DS_TOKEN": TOKEN},
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+    assert process.stderr is not None
+    said: list[str] = []
+    listening: asyncio.Task[None] | None = None
     try:
-        yield RemoteProcess(process, await _port(process))
+        port = await _port(process.stderr, said)
+        listening = asyncio.create_task(_listen(process.stderr, said))
+        yield RemoteProcess(process, port, said)
     finally:
         if process.returncode is None:
             process.terminate()
-        await process.communicate()
+        await process.wait()
+        if listening is not None:
+            await listening
 
 
-async def _port(process: asyncio.subprocess.Process) -> int:
-    assert process.stderr is not None
-    said = []
+async def _port(stderr: asyncio.StreamReader, said: list[str]) -> int:
     async with asyncio.timeout(60):
-        while line := (await process.stderr.readline()).decode():
+        while line := (await stderr.readline()).decode():
             said.append(line)
             if line.startswith("ready "):
                 return int(line.strip().rpartition(":")[2])
     raise AssertionError("".join(said))
+
+
+async def _listen(stderr: asyncio.StreamReader, said: list[str]) -> None:
+    """Read what it says: a pipe that is full would stop it."""
+    while line := (await stderr.readline()).decode():
+        said.append(line)

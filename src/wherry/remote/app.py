@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +14,7 @@ from wherry.errors import WherryError
 from wherry.remote import answers
 from wherry.remote.api import nothing_there
 from wherry.remote.bodies import fields_of, too_large
-from wherry.remote.faults import Malformed
+from wherry.remote.faults import Fault, Malformed
 from wherry.remote.model import NO_TEXT, Answer, Call
 from wherry.remote.windows import burst_of
 from wherry.service.live import CallerLeft
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 BYTES = "application/octet-stream"
 _LEFT = 499
+_BODY_SECONDS = 30.0
 _access = logging.getLogger("wherry.access")
 _log = logging.getLogger(__name__)
 
@@ -178,10 +180,14 @@ class Remote:
         if length is not None and length > limit:
             raise too_large(limit)
         body = bytearray()
-        async for piece in exchange.body:
-            body += piece
-            if len(body) > limit:
-                raise too_large(limit)
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for piece in exchange.body:
+                    body += piece
+                    if len(body) > limit:
+                        raise too_large(limit)
+        except TimeoutError as error:
+            raise Fault(f"the body took longer than {_BODY_SECONDS:g} s", status=408) from error
         return bytes(body)
 
 
