@@ -10,7 +10,7 @@ import pytest
 
 from wherry.remote.cluster.directory import Node
 from wherry.remote.cluster.forwarded import client_of
-from wherry.remote.cluster.peers import NoAnswer, NotAsked, Patience, Peers
+from wherry.remote.cluster.peers import NoAnswer, NotAsked, Patience, Peers, TooLarge
 from wherry.remote.cluster.seal import Seal
 from wherry.remote.model import Answer, Call, Caller
 
@@ -221,7 +221,6 @@ async def test_an_answer_that_does_not_come_in_time_is_given_up() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + b"x" * 5000,
         b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello",
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 100_000,
@@ -238,6 +237,16 @@ async def test_an_answer_that_cannot_be_used_is_a_failure_of_that_node_alone(
     async with node(serves) as to, peers() as client:
         with pytest.raises(NoAnswer):
             await client.ask(to, call("GET"))
+
+
+async def test_an_answer_that_is_too_large_is_let_go_of_and_the_node_is_well() -> None:
+    async def serves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + b"x" * 5000)
+
+    async with node(serves) as to, peers() as client:
+        with pytest.raises(TooLarge):
+            await client.ask(to, call("GET", "web"))
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:

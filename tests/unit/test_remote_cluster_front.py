@@ -382,3 +382,51 @@ async def test_a_stream_of_our_own_container_is_not_relayed(cluster: Cluster) ->
     answer = await cluster.ask("GET", "web", query={"follow": "1"})
     assert fields(answer)["raw"] == f"{OWN}\n"
     assert cluster.asked == [A]
+
+
+class Endless:
+    """Logs that are too long to be held."""
+
+    def __init__(self) -> None:
+        self.left = 40
+        self.closed = False
+
+    def __aiter__(self) -> Endless:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.left:
+            raise StopAsyncIteration
+        self.left -= 1
+        return b"x" * 1024 * 1024
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_logs_that_are_too_long_to_be_merged_come_as_they_are(cluster: Cluster) -> None:
+    given: list[Endless] = []
+
+    def does(asked: Call) -> Answer | Exception:
+        if "inspect" in asked.query:
+            return answers.document({"raw": "[]"})
+        given.append(Endless())
+        return Answer(body=given[-1])
+
+    cluster.does = does
+    cluster.node(A, 0.1, lacks)
+    answer = await cluster.ask("GET", "web")
+    assert given[0].closed
+    assert given[0].left > 0
+    assert answer.body is given[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("PATCH", "web"), ("PUT", "web"), ("POST", ""), ("DELETE", "")]
+)
+async def test_what_is_no_route_bothers_nobody_else(
+    cluster: Cluster, method: str, target: str
+) -> None:
+    cluster.node(A, 0.1)
+    await cluster.ask(method, target)
+    assert (cluster.asked, len(cluster.here)) == ([], 1)

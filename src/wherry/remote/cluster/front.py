@@ -14,7 +14,7 @@ from wherry.errors import NotFound, WherryError
 from wherry.remote.cluster import merging
 from wherry.remote.cluster.forwarded import PROOF, client_of, is_forced
 from wherry.remote.cluster.merging import Failure, Reply
-from wherry.remote.cluster.peers import NoAnswer, NotAsked, Peers
+from wherry.remote.cluster.peers import MOST, NoAnswer, NotAsked, Peers, TooLarge
 from wherry.remote.faults import Fault
 from wherry.remote.model import Answer, Call, Handler
 from wherry.service.live import CallerLeft
@@ -31,6 +31,19 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _JSON = {"content-type": "application/json; charset=utf-8"}
+_TOO_LARGE = "its answer is too large to be merged"
+_ROUTES = frozenset(
+    {
+        ("PUT", False),
+        ("GET", False),
+        ("HEAD", False),
+        ("GET", True),
+        ("HEAD", True),
+        ("POST", True),
+        ("DELETE", True),
+    }
+)
+"""Methods, and whether the path names something: what concerns other nodes."""
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE})
 """Answers of a node that has surely not carried a request out: the next one may."""
 
@@ -74,7 +87,7 @@ class Clustered:
         """Answer for all nodes; raises what the handler of this node raises."""
         if self._client_of(call.method, call.target, headers=call.headers) is not None:
             return await self._here(call)
-        if is_forced(call.headers):
+        if is_forced(call.headers) or (call.method, bool(call.target)) not in _ROUTES:
             return await self._handler(call)
         if call.method == "PUT":
             return await self._place(call)
@@ -152,6 +165,12 @@ class Clustered:
 
     async def _everywhere(self, call: Call) -> Answer:
         replies, failures = await self._all(call)
+        if (
+            call.method == "GET"
+            and call.target
+            and _TOO_LARGE in {each.reason for each in failures}
+        ):
+            return await self._where_it_is(call)  # as it comes: it is too much to be held
         headers = merging.told(failures, answered=len(replies))
         if call.target == "" and any(reply.is_success for reply in replies):
             return self._rows(replies, failures, headers=headers)
@@ -193,6 +212,8 @@ class Clustered:
     async def _asked(self, node: Node, call: Call) -> Reply | Failure:
         try:
             reply = await self._peers.ask(node, call)
+        except TooLarge:
+            return Failure(host=node.host, reason=_TOO_LARGE)
         except (NoAnswer, NotAsked) as error:
             self._members.drop(node, reason=str(error))
             return Failure(host=node.host, reason=str(error))
@@ -201,9 +222,11 @@ class Clustered:
         self._members.answered(node)
         return reply
 
-    async def _reply_here(self, call: Call) -> Reply:
+    async def _reply_here(self, call: Call) -> Reply | Failure:
         answer = await self._here(call)
         body = answer.body if isinstance(answer.body, bytes) else await _whole(answer)
+        if body is None:
+            return Failure(host=self._members.own, reason=_TOO_LARGE)
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(host=self._members.own, status=answer.status, headers=headers, body=body)
 
@@ -232,9 +255,18 @@ def _failed(reply: Reply) -> Failure:
     return Failure(host=reply.host, reason=f"it answered {reply.status}")
 
 
-async def _whole(answer: Answer) -> bytes:
+async def _whole(answer: Answer) -> bytes | None:
+    """Read a body to its end; None for one that is too large."""
     assert not isinstance(answer.body, bytes)
-    return b"".join([piece async for piece in answer.body])
+    body = bytearray()
+    try:
+        async for piece in answer.body:
+            body += piece
+            if len(body) > MOST:
+                return None
+    finally:
+        await _close(answer)
+    return bytes(body)
 
 
 async def _close(answer: Answer) -> None:

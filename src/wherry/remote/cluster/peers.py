@@ -29,6 +29,8 @@ _UNWANTED = frozenset(
     {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 )
 _READ_AT_ONCE = 64 * 1024
+MOST = 16 * 1024 * 1024
+"""Bytes of one node's answer that is merged with others."""
 
 
 class NotAsked(EngineError):
@@ -37,6 +39,10 @@ class NotAsked(EngineError):
 
 class NoAnswer(EngineError):
     """A node that took a request and did not answer it: nobody knows what it did."""
+
+
+class TooLarge(EngineError):
+    """A node's answer has more bytes than can be merged; the node is well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +71,9 @@ class Peers:
         seal: Seal,
         tls: ssl.SSLContext | None = None,
         patience: Patience | None = None,
-        most: int = 64 * 1024 * 1024,
+        most: int = MOST,
     ) -> None:
-        """``most`` is the bytes of one node's answer that is merged."""
+        """``most`` is the bytes of one node's answer."""
         self._seal = seal
         self._patience = patience or Patience()
         self._most = most
@@ -80,7 +86,7 @@ class Peers:
             await self._session.close()
 
     async def ask(self, node: Node, call: Call) -> Reply:
-        """Return a node's whole answer; raises NotAsked or NoAnswer."""
+        """Return a node's whole answer; raises NoAnswer or TooLarge."""
         bound = self._patience.engine if call.method in {"GET", "DELETE"} else None
         if not call.target:
             bound = self._patience.lists
@@ -142,7 +148,7 @@ class Peers:
         async for piece in response.content.iter_chunked(_READ_AT_ONCE):
             body += piece
             if len(body) > self._most:
-                raise aiohttp.ClientPayloadError("its answer is too large")
+                raise TooLarge("its answer is too large to be merged")
         return bytes(body)
 
     async def _request(
