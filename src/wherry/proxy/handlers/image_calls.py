@@ -214,11 +214,10 @@ async def save(call: Call) -> None:
         wanted = policy.saved(call.route.query)
     else:
         wanted = (Named(Kind.IMAGE, call.route.name),)
-    ids = []
-    for named in wanted:
-        described = await images.describe(scope, named)
-        if scope.registry.get("image", described["Id"], tenant=scope.name) is None:
+    found = [(named, (await images.describe(scope, named))["Id"]) for named in wanted]
+    for named, id_ in found:
+        if scope.registry.get("image", id_, tenant=scope.name) is None:
             raise Denied(403, f"{named.text}: only images of your own are handed out",
                          rule="2.2 get")  # fmt: skip
-        ids.append(described["Id"])
+    ids = [id_ for _, id_ in found]
     await call.relay("/images/get", query={"names": ids})
