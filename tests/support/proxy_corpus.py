@@ -99,7 +99,7 @@ def judge(attack: Attack, tenant: TenantView, *, ground: Ground) -> str:
     """Return what the pure policy says, where nothing exists but the tenant's own objects."""
     try:
         _, needs = decide(
-            attack.method, attack.target.encode("latin-1"), attack.body, tenant=tenant
+            attack.method, attack.target.encode("latin-1"), body=attack.body, tenant=tenant
         )
         for named in needs:
             if not _is_own(named, ground):

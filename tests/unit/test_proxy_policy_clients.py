@@ -21,7 +21,7 @@ TENANT = TenantView("ten", Policy(Profile.CI, pull=("*",), copy_in=CopyIn.ALWAYS
 def verdict(request: dict[str, Any]) -> str:
     method, _, target = request["ask"].partition(" ")
     try:
-        decide(method, target.encode(), request["body"].encode(), tenant=TENANT)
+        decide(method, target.encode(), body=request["body"].encode(), tenant=TENANT)
     except Denied as denied:
         return denied.rule
     return ""

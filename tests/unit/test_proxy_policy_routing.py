@@ -265,11 +265,11 @@ def test_a_pull_is_made_anew_from_the_list() -> None:
 def test_only_own_tags_are_removed() -> None:
     tenant = TenantView("ten")
     own = names.scoped_image("ten", "app", field="t")
-    assert images.check_removal("app", [own, "busybox:latest"], tenant) == (own,)
-    assert images.check_removal("sha256:" + "a" * 64, [own], tenant) == (own,)
+    assert images.check_removal("app", [own, "busybox:latest"], tenant=tenant) == (own,)
+    assert images.check_removal("sha256:" + "a" * 64, [own], tenant=tenant) == (own,)
     for text, tags in (("busybox", ["busybox:latest"]), ("a" * 64, [own, "busybox:latest"])):
         with pytest.raises(Denied):
-            images.check_removal(text, tags, tenant)
+            images.check_removal(text, tags, tenant=tenant)
 
 
 def test_own_images_come_before_public_ones_of_the_same_name() -> None:

@@ -152,7 +152,7 @@ async def remove(call: Call) -> None:
     if owned is not None and images.pulled_as(owned, call.route.name):
         gone += await _let_go(scope, owned, call.route.name)
     else:
-        for each in policy.check_removal(call.route.name, tags, scope.view()) or (id_,):
+        for each in policy.check_removal(call.route.name, tags, tenant=scope.view()) or (id_,):
             gone += await _delete(scope, each)
         await images.forget_if_gone(scope, id_)
     await call.exchange.json(200, answers.progress(gone, scope.view()))

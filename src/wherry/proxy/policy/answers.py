@@ -163,7 +163,7 @@ def container(item: Document, tenant: TenantView) -> Document:
 def network(item: Document, tenant: TenantView) -> Document:
     """Return a network; of its containers only the tenant's own."""
     own = {key: item[key] for key in _NETWORK_KEYS if key in item}
-    own["Name"] = network_name(item.get("Name", ""), item.get("Id", ""), tenant)
+    own["Name"] = network_name(item.get("Name", ""), item.get("Id", ""), tenant=tenant)
     own["Labels"] = labels(item.get("Labels"))
     own["Containers"] = {
         id_: {**each, "Name": names.plain(tenant.name, each.get("Name", ""))}
@@ -173,7 +173,7 @@ def network(item: Document, tenant: TenantView) -> Document:
     return own
 
 
-def network_name(name: str, id_: str, tenant: TenantView) -> str:
+def network_name(name: str, id_: str, *, tenant: TenantView) -> str:
     """Return a network's name as the tenant knows it: its own one is the bridge."""
     return "bridge" if id_ and id_ == tenant.network else names.plain(tenant.name, name)
 
@@ -301,7 +301,7 @@ def _mode(mode: str, networks: Document, tenant: TenantView) -> str:
 
 def _joined(networks: Document, tenant: TenantView) -> Document:
     return {
-        network_name(name, (each or {}).get("NetworkID", ""), tenant): each
+        network_name(name, (each or {}).get("NetworkID", ""), tenant=tenant): each
         for name, each in networks.items()
     }
 

@@ -88,7 +88,7 @@ def explain(policy: Policy, requests: Iterable[str]) -> list[Explanation]:
 
 
 def decide(
-    method: str, target: bytes, body: bytes = b"", *, tenant: TenantView
+    method: str, target: bytes, *, body: bytes = b"", tenant: TenantView
 ) -> tuple[Route, tuple[Named, ...]]:  # fmt: skip
     """Return the route of a request and what has to be looked up; raises :class:`Denied`.
 
@@ -119,7 +119,7 @@ def _explain(policy: Policy, text: str) -> Explanation:
     shown = f"{method} {target}"
     try:
         route, needs = decide(
-            method, target.encode("utf-8", "replace"), body, tenant=TenantView("check", policy)
+            method, target.encode("utf-8", "replace"), body=body, tenant=TenantView("check", policy)
         )
     except Denied as denied:
         return Explanation(shown, False, denied.rule, denied.message, denied.status)

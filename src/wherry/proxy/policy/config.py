@@ -126,7 +126,7 @@ def check_user(fields: Fields, policy: Policy) -> str:
     return user
 
 
-def check_image_user(user: str, image: FoundImage, policy: Policy) -> str:
+def check_image_user(user: str, image: FoundImage, *, policy: Policy) -> str:
     """Return why a container without ``User`` cannot run; empty when it can."""
     number = image.user.partition(":")[0]
     right = re.fullmatch(r"[0-9]{1,10}", number, re.ASCII) and int(number) != 0

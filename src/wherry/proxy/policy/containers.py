@@ -176,7 +176,7 @@ def _check_image(image: FoundImage, given: Config, policy: Policy) -> None:
     if not given.working_dir:
         check_working_dir(image.working_dir if image.working_dir.startswith("/") else "",
                           field="Image's WorkingDir", rule="2.3 WorkingDir")  # fmt: skip
-    if why := config.check_image_user(given.user, image, policy):
+    if why := config.check_image_user(given.user, image, policy=policy):
         raise Denied(403, f"User: {why}", rule="2.3 User")
 
 

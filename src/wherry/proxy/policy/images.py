@@ -132,7 +132,7 @@ def is_id(text: str) -> bool:
     return _ANY_ID.fullmatch(text) is not None
 
 
-def check_removal(text: str, tags: Iterable[str], tenant: TenantView) -> tuple[str, ...]:
+def check_removal(text: str, tags: Iterable[str], *, tenant: TenantView) -> tuple[str, ...]:
     """Return the engine's tags to remove, one by one and without force; raises :class:`Denied`.
 
     ``tags`` are the ``RepoTags`` of the image that ``text`` was found to be. A name is removed if

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import NoReturn
 
 from wherry.proxy.policy.model import Denied
@@ -10,6 +11,8 @@ from wherry.proxy.policy.model import Denied
 LARGEST = 1024 * 1024
 """Bytes of a body; more is a 413 and never goes past unread (CVE-2026-34040)."""
 DEEPEST = 32
+MOST = 20_000
+"""Texts, numbers, keys and so on of a body: what a policy does with each takes time."""
 _DIGITS = 20
 
 
@@ -17,8 +20,8 @@ def parse(body: bytes, *, where: str = "body") -> object:
     """Return the one JSON value of a body; raises :class:`Denied`.
 
     Refused: more than 1 MiB, anything but UTF-8, a key that is there twice, NaN and infinities,
-    whole numbers that no 64 bits hold, half a surrogate pair, null characters, deep nesting, and
-    anything behind the value.
+    whole numbers that no 64 bits hold, half a surrogate pair, null characters, deep nesting,
+    more than 20,000 values, and anything behind the value.
     """
     if len(body) > LARGEST:
         raise Denied(413, f"{where}: more than {LARGEST} bytes of JSON", rule="G4")
@@ -60,8 +63,7 @@ def dump(value: object) -> bytes:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise Denied(400, f"{twice!r} is there twice in one JSON object; say it once", rule="F1")
     return found
 
@@ -86,8 +88,12 @@ def _real(text: str) -> float:
 def _check(value: object, *, where: str) -> None:
     """Look at every text and every level once, without recursion."""
     waiting: list[tuple[object, int]] = [(value, 0)]
+    looked = 0
     while waiting:
         found, depth = waiting.pop()
+        looked += 1
+        if looked + len(waiting) > MOST:
+            raise Denied(413, f"{where}: more than {MOST} values in one JSON", rule="G4")
         if depth > DEEPEST:
             raise _too_deep(where)
         if isinstance(found, str):
