@@ -38,6 +38,16 @@ def test_a_file_holds_no_token_and_finds_each_by_its_name(tmp_path: Path) -> Non
     assert tokens.find(found.digest) is None
 
 
+def test_no_token_of_a_file_may_have_the_name_of_the_single_one(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    _, table = new_token("operator")  # by whose name containers are owned
+    path.write_text(table)
+    assert len(read_tokens(path)) == 1
+    Tokens(file=path)
+    with pytest.raises(UsageError, match=r"tokens\.operator: this is the name of --token"):
+        Tokens(single="secret", file=path)
+
+
 def test_a_new_token_is_added_to_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
     made = {name: add_token(path, name, is_admin=name == "root") for name in ("alice", "root")}

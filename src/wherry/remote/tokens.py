@@ -70,7 +70,7 @@ class Tokens:
         self._filed: tuple[Token, ...] = ()
         if file is not None:
             self._stamp = _stamp(file)
-            self._filed = read_tokens(file)
+            self._filed = self._read(file)
 
     def find(self, secret: str) -> Token | None:
         """Return the token somebody shows; None when it is unknown or expired.
@@ -95,10 +95,19 @@ class Tokens:
         if stamp == self._stamp:
             return
         try:
-            self._filed = read_tokens(self._file)
+            self._filed = self._read(self._file)
         except UsageError:
             self._filed = ()  # nobody is let in by a file that cannot be read
         self._stamp = stamp
+
+    def _read(self, path: Path) -> tuple[Token, ...]:
+        """Read the file; raises UsageError for a token that would own what the single one made."""
+        found = read_tokens(path)
+        if self._own and any(token.name == SINGLE for token in found):
+            raise UsageError(
+                f"tokens file {path}: tokens.{SINGLE}: this is the name of --token; give another"
+            )
+        return found
 
 
 def digest_of(secret: str) -> str:
