@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,11 +72,17 @@ async def test_a_call_is_held_against_the_policy_of_its_token(
 ) -> None:
     (tmp_path / "policy").write_text(
         '[default]\nimages = ["docker.io/library/busybox:*"]\n'
-        'limits = { memory = "64m", timeout = 1.0, containers = 1 }\n'
+        'limits = { memory = "64m", containers = 1 }\n'
+        "[tokens.hasty]\nlimits = { timeout = 0.5 }\n"
     )
+    token, table = new_token(f"bounded-{uuid.uuid4().hex}")  # who has no container of other tests
+    hasty, more = new_token("hasty")
+    (tmp_path / "tokens").write_text(table + more)
+    settings = {name: tmp_path / name for name in ("tokens", "policy")}
     async with (
-        remote_server(dockerd.unix, policy=tmp_path / "policy") as server,
-        engine_on(server) as engine,
+        remote_server(dockerd.unix, **settings) as server,
+        engine_on(server, token=token) as engine,
+        engine_on(server, token=hasty) as bounded,
     ):
         for invocation, named in (
             (Invocation(function=Function(name="f", image="evil.example/x")), "image"),
@@ -86,7 +93,8 @@ async def test_a_call_is_held_against_the_policy_of_its_token(
         ):
             with pytest.raises(UsageError, match=named):
                 await run(engine, invocation)
-        assert (await run(engine, calling("sleep", "600"))).exit == Exit(137, "timeout")
+        assert (await run(bounded, calling("sleep", "600"))).exit.reason == "timeout"
+        assert (await run(engine, calling("true"))).exit == Exit(0)
         async with engine.start(calling("sleep", "600"), streams.NOTHING):
             with pytest.raises(Busy, match="may have 1"):
                 await run(engine, calling("true"))

@@ -29,7 +29,7 @@ ports = ["20000-29999"]
 address = "127.0.0.1"
 limits = { memory = "64m", containers = 2 }
 
-[tokens.alice]
+[tokens.ALICE]
 mounts = ["/usr/share:ro"]
 """
 
@@ -42,14 +42,16 @@ class Served:
     audit: Path
 
     def told(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.audit.read_text().splitlines()]
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+        return [{**line, "token": line["token"].partition("-")[0]} for line in lines]
 
 
 @pytest.fixture
 async def served(dockerd: Dockerd, tmp_path: Path) -> AsyncIterator[Served]:
-    (alice, one), (bob, two) = new_token("alice"), new_token("bob")
+    names = [f"{name}-{uuid.uuid4().hex}" for name in ("alice", "bob")]  # of this test alone
+    (alice, one), (bob, two) = map(new_token, names)
     (tmp_path / "tokens").write_text(one + two)
-    (tmp_path / "policy").write_text(POLICY)
+    (tmp_path / "policy").write_text(POLICY.replace("ALICE", names[0]))
     settings = {name: tmp_path / name for name in ("tokens", "policy", "audit")}
     async with remote_server(dockerd.unix, strict=True, **settings) as admin:
         others = [RemoteClient(admin.host, admin.port, token=token) for token in (alice, bob)]
