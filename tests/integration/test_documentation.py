@@ -20,6 +20,7 @@ from wherry.sync.default import close_default
 
 if TYPE_CHECKING:
     from tests.support.dockerd import Dockerd
+    from tests.support.rabbitmq import Rabbit
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOW_TO = DOCS / "how-to"
@@ -31,7 +32,7 @@ ELSEWHERE = {
     "remote-cluster.md",
     "remote-engine.md",
 }
-"""Pages that have a test of their own; what the last one says is in ``test_dispatch*.py``."""
+"""Pages that have a test of their own."""
 
 
 @pytest.fixture
@@ -106,3 +107,11 @@ def test_the_page_on_docker_engines_is_true(
     reader = Reader(directory)
     reader.read(HOW_TO / "docker-engine.md")
     assert reader.done > 1
+
+
+def test_the_page_on_dispatch_is_true(
+    directory: Path, images: None, changes: Mapping[str, str], rabbit: Rabbit
+) -> None:
+    reader = Reader(directory, changes={**changes, "amqp://guest:guest@localhost/": rabbit.url})
+    reader.read(HOW_TO / "dispatch.md")
+    assert reader.done > 5
