@@ -212,11 +212,11 @@ async def test_events_go_out_as_they_come_and_outlive_the_timeout(tmp_path: Path
         await it.send(h11.EndOfMessage())
 
     async with (
-        gateway(events, tmp_path, timeout=0.05) as it,
+        gateway(events, tmp_path, timeout=0.5) as it,
         it.ask.stream("GET /function/web") as chunks,
     ):
         assert await chunks.get() == b"data: 1\n\n"
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.6)
         go_on.set()
         assert await chunks.get() == b"data: 2\n\n"
 
