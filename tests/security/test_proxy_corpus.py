@@ -34,3 +34,20 @@ def test_no_placeholder_of_the_corpus_is_left_open() -> None:
     for attack in ATTACKS.values():
         assert "{own" not in attack.target + attack.body.decode("latin-1")
         assert "{victim" not in attack.target + attack.body.decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "body"),
+    [
+        ("privileged", 201, b"{}"),
+        ("a foreign container by its id", 200, b"{}"),
+        ("a foreign container by its id", 404, b'{"message":"page not found"}'),
+        ("a foreign volume", 404, b'{"message":"No such container: x"}'),
+        ("all containers", 200, b'[{"Id":"' + b"a" * 64 + b'"}]'),
+        ("all networks", 500, b'{"message":"x"}'),
+    ],
+)
+def test_an_answer_that_tells_or_allows_too_much_is_found(
+    name: str, status: int, body: bytes
+) -> None:
+    assert corpus.wrong(ATTACKS[name], corpus.Reply(status, body), ground=GROUND) != ""

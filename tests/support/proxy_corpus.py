@@ -175,7 +175,7 @@ def wrong(attack: Attack, reply: Reply, *, ground: Ground) -> str:
     for secret in secrets:
         if secret in text and secret not in asked:
             return f"the answer tells {secret}"
-    if attack.deny and reply.status not in (400, 403, 404, 413, 414, 503):
+    if attack.deny and reply.status not in (400, 403, 404, 405, 413, 414, 501, 503):
         return f"{reply.status} in place of a refusal: {reply.message}"
     if attack.hidden and attack.method != "HEAD" and not (
         reply.status == 404 and _kind(reply.message) == attack.hidden
