@@ -105,6 +105,20 @@ async def test_a_function_says_it_in_its_file(engine: Dockerd, tmp_path: Path) -
     assert Places(tmp_path / "proxy").left() == []
 
 
+async def test_functions_share_a_tenant_whose_children_outlive_a_call(
+    engine: Dockerd, tmp_path: Path
+) -> None:
+    wanted = {"wherry.docker-api": f"tenant:poll,{SCOPED}"}
+    scoped = with_docker_api(connect(engine.unix), places=Places(tmp_path / "proxy"))
+    async with AsyncClient(scoped) as client:
+        for words in (["run", "-d", "--name", "behind", "busybox", "sleep", "99"],
+                      ["exec", "behind", "echo", "still here"]):  # fmt: skip
+            said = await client.run(CLI_IMAGE, ["docker", *words], labels=wanted, env={"HOME": "/"})
+        assert said == "still here\n"
+        assert len(containers(engine)) == 1
+    assert containers(engine) == []
+
+
 def test_what_a_killed_run_left_is_taken_down_by_the_next(engine: Dockerd, tmp_path: Path) -> None:
     script = "docker run -d busybox sleep 99; exec sleep 99"
     process = subprocess.Popen(

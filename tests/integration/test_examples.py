@@ -7,16 +7,22 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.page_gateway import room_for_a_gateway
 from tests.support.pages import Reader
 from tests.support.require import require
 
+if TYPE_CHECKING:
+    from tests.support.dockerd import Dockerd
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(page.parent.name for page in EXAMPLES.glob("*/README.md"))
 PROGRAMS = {"thumbnails": ("pngtopnm", "pamscale", "pnmtojpeg")}
 """What an example needs of this machine besides Python."""
+ON_DOCKER = frozenset({"vote"})
+"""Examples that need a Docker engine: the tests give them their own."""
 
 
 @pytest.fixture
@@ -31,9 +37,14 @@ def place() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_example_does_what_its_readme_says(name: str, place: Path) -> None:
+def test_the_example_does_what_its_readme_says(
+    name: str, place: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for program in PROGRAMS.get(name, ()):
         require(program)
+    if name in ON_DOCKER:
+        dockerd: Dockerd = request.getfixturevalue("dockerd")
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{dockerd.socket}")
     copy = shutil.copytree(EXAMPLES / name, place / name)
     with room_for_a_gateway() as changes:
         reader = Reader(copy, changes=changes)

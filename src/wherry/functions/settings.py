@@ -73,7 +73,8 @@ SETTINGS = (
           "accepts connections is"),
     Label("docker_api", "docker_api", values.scoped, "children:20,memory:2g,image:busybox",
           "its containers get a Docker socket that shows them their own children only; limits and "
-          "keys of a policy, or `true` for the defaults"),
+          "keys of a policy, or `true` for the defaults. Children end with the call, or with "
+          "the gateway when a `tenant:NAME` is given, which functions may share"),
     Label("path", "path", values.prefix, "/shop",
           "prefix of the gateway's own paths that leads to this function"),
     Label("auth", "auth", values.truth, "true",

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from wherry.engines.base import ReadyEngine
 from wherry.engines.closing import finish
 from wherry.engines.docker.engine import DockerEngine
-from wherry.errors import Unsupported
+from wherry.errors import Unsupported, UsageError
 from wherry.functions.declare import DOCKER_API
 from wherry.models import Mount
 from wherry.proxy.inject import TARGET, variables
 from wherry.proxy.proxy import ProxyOptions, running_proxy
 from wherry.proxy.quick import quick_policy
+from wherry.proxy.tenants.places import check_tenant_name
 from wherry.proxy.tenants.snapshot import kept_in
 from wherry.server.scoping import sweep
 
@@ -83,6 +84,8 @@ class DockerApi:
     """A Docker engine whose functions get sockets of their own when they ask for one.
 
     A call's tenant begins and ends with the call: whatever its container has made is gone then.
+    Functions that name a tenant (``tenant:NAME``) share it, and it ends with this engine: their
+    children go on in the background when a call has ended.
     """
 
     def __init__(self, engine: DockerEngine, *, places: Places) -> None:
@@ -92,11 +95,12 @@ class DockerApi:
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._proxy: Proxy | None = None
+        self._shared: dict[str, Tenant] = {}
 
     async def prepare(self, function: Function) -> None:
         """Prepare; raises UsageError for a socket that cannot be had."""
         if (wanted := function.labels.get(DOCKER_API)) is not None:
-            quick_policy(wanted)
+            wish(wanted)
         await self._engine.prepare(function)
 
     def start(self, invocation: Invocation, stdin: Stdin) -> AbstractAsyncContextManager[Container]:
@@ -121,8 +125,12 @@ class DockerApi:
     async def aclose(self) -> None:
         """Take down what is left, and close the wrapped engine. Idempotent."""
         try:
-            await self._stack.aclose()
+            for tenant in self._shared.values():
+                if self._proxy is not None and self._proxy.registry.has(tenant.name):
+                    await self._proxy.end(tenant.name)
         finally:
+            await self._stack.aclose()
+            self._shared.clear()
             self._proxy = None
             if self._directory is not None and not kept_in(self._directory):
                 shutil.rmtree(self._directory, ignore_errors=True)
@@ -133,15 +141,30 @@ class DockerApi:
         self, invocation: Invocation, stdin: Stdin, *, wanted: str
     ) -> AsyncIterator[Container]:
         proxy = await self._opened()
-        tenant = await proxy.add(
-            f"call-{secrets.token_hex(6)}", policy=quick_policy(wanted), directory=True
-        )
+        name, policy = wish(wanted)
+        if name:
+            tenant = await self._share(proxy, name, policy)
+        else:
+            name = f"call-{secrets.token_hex(6)}"
+            tenant = await proxy.add(name, policy=policy, directory=True)
         try:
             scoped = replace(invocation, function=with_socket(invocation.function, tenant))
             async with self._engine.start(scoped, stdin) as container:
                 yield container
         finally:
-            await finish(proxy.end(tenant.name))
+            if tenant.name not in self._shared:
+                await finish(proxy.end(tenant.name))
+
+    async def _share(self, proxy: Proxy, name: str, policy: str) -> Tenant:
+        async with self._opening:
+            if name not in self._shared:
+                self._shared[name] = await proxy.add(name, policy=policy, directory=True)
+            elif self._shared[name].policy != policy:
+                raise UsageError(
+                    f"docker_api: the tenant {name!r} has another policy already; functions that "
+                    "share a tenant say the same of it"
+                )
+            return self._shared[name]
 
     async def _opened(self) -> Proxy:
         async with self._opening:
@@ -155,6 +178,19 @@ class DockerApi:
                 self._proxy = await self._stack.enter_async_context(running_proxy(options))
                 self._directory = directory
             return self._proxy
+
+
+def wish(text: str) -> tuple[str, str]:
+    """Return the tenant that a label names, empty for a call's own, and its policy as TOML.
+
+    Raises :class:`UsageError`.
+    """
+    parts = text.split(",")
+    names = [part.partition(":")[2] for part in parts if part.startswith("tenant:")]
+    if len(names) > 1:
+        raise UsageError(f"docker_api: {text!r} names several tenants; give one")
+    rest = ",".join(part for part in parts if not part.startswith("tenant:"))
+    return check_tenant_name(names[0]) if names else "", quick_policy(rest, field="docker_api")
 
 
 def with_docker_api(engine: Engine, *, places: Places) -> Engine:
