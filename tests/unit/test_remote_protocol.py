@@ -28,7 +28,7 @@ from wherry.errors import (
     UsageError,
 )
 from wherry.models import Collect, Exit, File, Function, Invocation, Secret
-from wherry.remote.calling import FramesOf, read_call, read_function
+from wherry.remote.calling import Budget, FramesOf, read_call, read_function
 
 ID = "0123456789abcdef" * 2
 
@@ -219,6 +219,21 @@ async def test_an_input_that_breaks_off_is_never_taken_for_all_of_it() -> None:
     for data in (frame(protocol.INPUT, b"half"), frame(protocol.INPUT, b"x") + b"garbage!"):
         with pytest.raises(EngineError, match="broke off"):
             _ = [data async for data in FramesOf(pieces(data)).stdin()]
+
+
+async def test_calls_hold_no_more_than_they_may_together() -> None:
+    big = frame(protocol.CALL, bytes(60))
+    budget = Budget(100)
+    first = FramesOf(pieces(big, frame(protocol.INPUT, bytes(500))), budget=budget)
+    with pytest.raises(UsageError):  # it is no call, and has been counted all the same
+        await first.call()
+    assert await first.next() == (protocol.INPUT, bytes(500))
+    with pytest.raises(Busy):
+        await FramesOf(pieces(big), budget=budget).call()
+    first.close()
+    first.close()
+    with pytest.raises(UsageError):
+        await FramesOf(pieces(big), budget=budget).call()
 
 
 def test_what_is_prepared_needs_no_secret() -> None:

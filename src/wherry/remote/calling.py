@@ -12,7 +12,7 @@ from typing import Any
 
 from wherry.engines.remote import protocol
 from wherry.engines.remote.protocol import Frames
-from wherry.errors import EngineError, UsageError
+from wherry.errors import Busy, EngineError, UsageError
 from wherry.models import Function, Invocation, Secret
 from wherry.wire import function_from_dict, invocation_from_dict
 
@@ -27,11 +27,32 @@ class Asked:
     has_stdin: bool
 
 
-class FramesOf:
-    """The frames of a request's body."""
+class Budget:
+    """Bytes that the calls of one server may hold together, from when they come to their end."""
 
-    def __init__(self, body: AsyncIterator[bytes]) -> None:
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, size: int) -> None:
+        """Take some; raises Busy when there are not so many left."""
+        if size > self._left:
+            raise Busy("the calls that are here hold as much as they may together")
+        self._left -= size
+
+    def give_back(self, size: int) -> None:
+        """Give some back."""
+        self._left += size
+
+
+class FramesOf:
+    """The frames of a request's body; :meth:`close` them."""
+
+    def __init__(self, body: AsyncIterator[bytes], *, budget: Budget | None = None) -> None:
+        """Count what comes until the call is known, files and all, against a ``budget``."""
         self._body = body
+        self._budget = budget
+        self._counts = budget is not None
+        self._counted = 0
         self._frames = Frames()
         self._waiting: list[tuple[bytes, bytes]] = []
 
@@ -41,6 +62,9 @@ class FramesOf:
             data = await anext(self._body, None)
             if data is None:
                 raise UsageError("the body ended in the middle of a call")
+            if self._counts and self._budget is not None:
+                self._budget.take(len(data))
+                self._counted += len(data)
             try:
                 self._waiting += self._frames.feed(data)
             except protocol.Garbled as error:
@@ -50,9 +74,16 @@ class FramesOf:
     async def call(self) -> Asked:
         """Return the call, which comes first. Raises UsageError."""
         kind, payload = await self.next()
+        self._counts = False
         if kind != protocol.CALL:
             raise UsageError(f"the first frame must be a call, not {kind!r}")
         return read_call(payload)
+
+    def close(self) -> None:
+        """Give back what was counted. Idempotent."""
+        if self._budget is not None:
+            self._budget.give_back(self._counted)
+            self._counted = 0
 
     async def stdin(self) -> AsyncIterator[bytes]:
         """Yield what the program reads. Raises EngineError for an input that broke off."""

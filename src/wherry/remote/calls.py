@@ -17,7 +17,7 @@ from wherry.engines.remote import protocol
 from wherry.engines.remote.protocol import frame, write_error, write_exit
 from wherry.errors import Busy, Conflict, EngineError, NotFound, UsageError, WherryError
 from wherry.models import Exit, Output
-from wherry.remote.calling import FramesOf, read_function
+from wherry.remote.calling import Budget, FramesOf, read_function
 from wherry.remote.faults import Fault, Forbidden
 from wherry.remote.policed import policed_function
 from wherry.remote.sweeping import Sweeping
@@ -43,6 +43,8 @@ _FIRST = 60.0
 _READING = 600.0
 """Seconds that a client has to read the rest of a call that is over."""
 _BODY = 256 * 1024
+_HELD = 256 * 1024 * 1024
+"""Bytes of all calls together, which are mostly the files that go into their containers."""
 _KINDS: dict[str, protocol.Kind] = {"stdout": protocol.STDOUT, "stderr": protocol.STDERR}
 
 
@@ -69,6 +71,7 @@ class Calls:
         self._turns = turns
         self._timeout = timeout
         self._sweeping = Sweeping(engine.client)
+        self._budget = Budget(_HELD)
         self._live: dict[tuple[str, str], _Live] = {}
 
     @property
@@ -118,7 +121,13 @@ class Calls:
     # ---- the requests --------------------------------------------------------------------
 
     async def _call(self, exchange: Duplex, caller: Caller) -> None:
-        frames = FramesOf(exchange.body)
+        frames = FramesOf(exchange.body, budget=self._budget)
+        try:
+            await self._called(exchange, frames, caller=caller)
+        finally:
+            frames.close()
+
+    async def _called(self, exchange: Duplex, frames: FramesOf, *, caller: Caller) -> None:
         try:
             async with asyncio.timeout(_FIRST):
                 asked = await frames.call()
