@@ -17,7 +17,7 @@ tools: $(VENV)/.tools
 
 # Again when what is installed changes; the package itself is linked, not copied.
 $(VENV)/.setup: pyproject.toml constraints.txt hatch_build.py scripts/setup.sh scripts/python.sh \
-		$(wildcard src/wherry/engines/local/native/*.c)
+		$(wildcard src/wherry/engines/local/native/*.[ch])
 	@scripts/setup.sh $(VENV)
 	@touch $@
 

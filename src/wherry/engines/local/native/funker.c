@@ -13,97 +13,29 @@
  * executed, 125 when we fail ourselves.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
+#define NAME "funker"
+#include "child.h"
+
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define BUFFER 65536
 #define GRACE 2000
 #define FIRST_TRY 1
 #define LAST_TRY 50
 
-static pid_t program, feeder;
-static int signals, is_over, code;
-static sigset_t before;
+static pid_t feeder;
 
+/* Stdin and stdout are the call's: the program has neither. */
 static void
-die (const char *what)
+part_from_call (void)
 {
-  dprintf (STDERR_FILENO, "[wherry funker] %s: %s\n", what, strerror (errno));
-  exit (125);
-}
-
-static long long
-now (void)
-{
-  struct timespec time;
-  clock_gettime (CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
-}
-
-/* It may be too late for the signal: then nobody is there any more to be served. */
-static void
-die_with_parent (pid_t parent)
-{
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != parent)
-    _exit (125);
-}
-
-static void
-start (char **argv)
-{
-  pid_t parent = getpid ();
-  program = fork ();
-  if (program < 0)
-    die ("fork");
-  if (program > 0)
-    return;
-  die_with_parent (parent);
   int nothing = open ("/dev/null", O_RDONLY);
   if (nothing >= 0)
     dup2 (nothing, STDIN_FILENO);
   if (nothing > STDERR_FILENO)
     close (nothing);
   dup2 (STDERR_FILENO, STDOUT_FILENO);
-  sigprocmask (SIG_SETMASK, &before, NULL);
-  execvp (argv[0], argv);
-  int error = errno;
-  dprintf (STDERR_FILENO, "[wherry funker] %s: %s\n", argv[0], strerror (error));
-  _exit (error == ENOENT || error == ENOTDIR ? 127 : 126);
-}
-
-static void
-hear_signals (void)
-{
-  struct signalfd_siginfo info;
-  while (read (signals, &info, sizeof info) == sizeof info)
-    if (info.ssi_signo == SIGCHLD)
-      {
-        int status;
-        pid_t ended;
-        while ((ended = waitpid (-1, &status, WNOHANG)) > 0)
-          if (ended == program)
-            {
-              is_over = 1;
-              code = WIFSIGNALED (status) ? 128 + WTERMSIG (status) : WEXITSTATUS (status);
-            }
-      }
-    else if (!is_over)
-      kill (program, (int) info.ssi_signo);
 }
 
 /* Wait until fd can be read from, for at most so many milliseconds; fd may be -1. */
@@ -119,34 +51,14 @@ await (int fd, int most)
 }
 
 static int
-connect_to (int family, uint16_t port)
-{
-  struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons (port) };
-  struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons (port) };
-  four.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
-  six.sin6_addr = in6addr_loopback;
-  int fd = socket (family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0)
-    return -1;
-  int failed = family == AF_INET ? connect (fd, (struct sockaddr *) &four, sizeof four)
-                                 : connect (fd, (struct sockaddr *) &six, sizeof six);
-  if (failed)
-    {
-      close (fd);
-      return -1;
-    }
-  return fd;
-}
-
-static int
 reach (uint16_t port)
 {
   int delay = FIRST_TRY;
   while (!is_over)
     {
-      int fd = connect_to (AF_INET, port);
+      int fd = connect_to (AF_INET, port, 0);
       if (fd < 0)
-        fd = connect_to (AF_INET6, port);
+        fd = connect_to (AF_INET6, port, 0);
       if (fd >= 0)
         return fd;
       await (-1, delay);
@@ -201,22 +113,14 @@ int
 main (int argc, char **argv)
 {
   uint16_t port = argc >= 3 ? (uint16_t) atoi (argv[1]) : 0;
-  sigset_t ours;
 
   if (port == 0)
     {
       dprintf (STDERR_FILENO, "[wherry funker] usage: funker PORT PROGRAM [ARG...]\n");
       return 125;
     }
-  sigfillset (&ours);
-  sigdelset (&ours, SIGTSTP);
-  sigdelset (&ours, SIGTTIN);
-  sigdelset (&ours, SIGTTOU);
-  sigprocmask (SIG_BLOCK, &ours, &before);
-  signals = signalfd (-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (signals < 0)
-    die ("signalfd");
-  start (argv + 2);
+  block_signals ();
+  start (argv + 2, part_from_call);
   while (!is_over && !await (STDIN_FILENO, -1))
     continue;
   int connection = reach (port);

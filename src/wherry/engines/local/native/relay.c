@@ -15,24 +15,14 @@
  * there is no such program, 126 when it cannot be executed, 125 when we fail ourselves.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
+#define NAME "relay"
+#include "child.h"
+
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define BUFFER 65536
 #define GRACE 2000
@@ -70,29 +60,11 @@ struct connection
 };
 
 static struct connection *connections, *graveyard;
-static int door, poller, signals, family = AF_INET;
-static int is_up, is_over, code = 125;
+static int door, poller, family = AF_INET;
+static int is_up;
 static uint16_t port;
-static pid_t child;
 static long long deadline, next_try;
 static int delay = FIRST_TRY;
-static sigset_t before;
-
-static void
-die (const char *what)
-{
-  dprintf (STDERR_FILENO, "[wherry relay] %s: %s\n", what, strerror (errno));
-  _exit (125);
-}
-
-static long long
-now (void)
-{
-  struct timespec time;
-  clock_gettime (CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
-}
-
 static void
 watch (int fd, void *what, uint32_t events)
 {
@@ -103,32 +75,12 @@ watch (int fd, void *what, uint32_t events)
 
 /* ---- the program's port ------------------------------------------------------------------ */
 
-/* Returns a socket that connects, or has connected; -1 when it is refused at once. */
 static int
 dial (void)
 {
-  int one = 1, result;
-  int fd = socket (family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0)
-    return -1;
-  setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (family == AF_INET)
-    {
-      struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons (port),
-                                .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
-      result = connect (fd, (struct sockaddr *) &to, sizeof to);
-    }
-  else
-    {
-      struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons (port),
-                                 .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-      result = connect (fd, (struct sockaddr *) &to, sizeof to);
-    }
-  if (result != 0 && errno != EINPROGRESS)
-    {
-      close (fd);
-      return -1;
-    }
+  int one = 1, fd = connect_to (family, port, SOCK_NONBLOCK);
+  if (fd >= 0)
+    setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   return fd;
 }
 
@@ -340,7 +292,7 @@ end_program (void)
   if (deadline == 0)
     deadline = now () + GRACE;
   if (!is_over)
-    kill (child, SIGTERM);
+    kill (program, SIGTERM);
 }
 
 static void
@@ -374,50 +326,13 @@ answer_door (void)
       }
 }
 
+/* What is on its way when the program has ended is delivered, but not for ever. */
 static void
-hear_signals (void)
+look_after_program (void)
 {
-  struct signalfd_siginfo info;
-  while (read (signals, &info, sizeof info) == sizeof info)
-    if (info.ssi_signo == SIGCHLD)
-      {
-        int status;
-        while (!is_over && waitpid (child, &status, WNOHANG) == child)
-          {
-            is_over = 1;
-            code = WIFSIGNALED (status) ? 128 + WTERMSIG (status) : WEXITSTATUS (status);
-            if (deadline == 0)
-              deadline = now () + GRACE;
-          }
-      }
-    else if (!is_over)
-      kill (child, (int) info.ssi_signo);
-}
-
-/* It may be too late for the signal: then nobody is there any more to be served. */
-static void
-die_with_parent (pid_t parent)
-{
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != parent)
-    _exit (125);
-}
-
-static void
-start (char **argv)
-{
-  pid_t parent = getpid ();
-  child = fork ();
-  if (child < 0)
-    die ("fork");
-  if (child > 0)
-    return;
-  die_with_parent (parent);
-  sigprocmask (SIG_SETMASK, &before, NULL);
-  execvp (argv[0], argv);
-  int error = errno;
-  dprintf (STDERR_FILENO, "[wherry relay] %s: %s\n", argv[0], strerror (error));
-  _exit (error == ENOENT || error == ENOTDIR ? 127 : 126);
+  hear_signals ();
+  if (is_over && deadline == 0)
+    deadline = now () + GRACE;
 }
 
 static void
@@ -460,7 +375,6 @@ int
 main (int argc, char **argv)
 {
   struct epoll_event events[EVENTS];
-  sigset_t ours;
 
   port = argc >= 4 ? (uint16_t) atoi (argv[2]) : 0;
   if (port == 0)
@@ -469,16 +383,11 @@ main (int argc, char **argv)
       return 125;
     }
   open_door (argv[1]);
-  sigfillset (&ours);
-  sigdelset (&ours, SIGTSTP);
-  sigdelset (&ours, SIGTTIN);
-  sigdelset (&ours, SIGTTOU);
-  sigprocmask (SIG_BLOCK, &ours, &before);
-  signals = signalfd (-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
+  block_signals ();
   poller = epoll_create1 (EPOLL_CLOEXEC);
-  if (signals < 0 || poller < 0)
-    die ("set-up");
-  start (argv + 3);
+  if (poller < 0)
+    die ("epoll_create1");
+  start (argv + 3, NULL);
   watch (door, &door, EPOLLIN);
   watch (signals, &signals, EPOLLIN);
   while (!is_finished ())
@@ -490,7 +399,7 @@ main (int argc, char **argv)
         if (events[at].data.ptr == &door)
           answer_door ();
         else if (events[at].data.ptr == &signals)
-          hear_signals ();
+          look_after_program ();
         else
           attend (events[at].data.ptr, events[at].events);
       while (graveyard != NULL)
