@@ -22,6 +22,17 @@ async def test_a_slow_head_is_408_and_a_slow_body_too() -> None:
         assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_a_streamed_body_that_rests_is_408() -> None:
+    async def handler(exchange: Exchange) -> None:
+        async for _ in exchange.request.body.stream(1000):
+            pass
+
+    async with standing(handler, Patience(rest=0.02, linger=0.05)) as stand:
+        client = stand.client()
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
+        assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
+
+
 async def test_a_client_that_says_nothing_is_let_go() -> None:
     async with standing(echo, Patience(head=0.02, idle=0.02)) as stand:
         client = stand.client()

@@ -30,12 +30,17 @@ class FramedBody:
         length: int | None,
         proceed: Callable[[], Awaitable[None]] | None = None,
         patience: float = 60.0,
+        rest: float = 300.0,
     ) -> None:
-        """Read from a buffer; ``proceed`` tells a client to send, before the first piece."""
+        """Read from a buffer; ``proceed`` tells a client to send, before the first piece.
+
+        ``patience``: seconds for a whole body, ``rest``: for its next piece.
+        """
         self._buffer = buffer
         self._length = length
         self._proceed = proceed
         self._patience = patience
+        self._rest = rest
         self._left = length or 0
         self._in_chunk = False
         self.complete = length == 0
@@ -64,7 +69,7 @@ class FramedBody:
         return bytes(data)
 
     async def stream(self, limit: int) -> AsyncIterator[bytes]:
-        """Yield it piece by piece; raises BodyTooLarge or ClientLeft."""
+        """Yield it piece by piece; raises BodyTooLarge, Refusal (408) or ClientLeft."""
         taken = 0
         if (self._length or 0) > limit:
             raise BodyTooLarge(limit)
@@ -103,7 +108,8 @@ class FramedBody:
         if self._length is None and not self._left:
             await self._chunk_begins()
             return b""
-        await self._buffer.need()
+        if not self._buffer.held:
+            await self._more()
         data = self._buffer.take(min(self._left, CHUNK))
         self._left -= len(data)
         if self._length is not None:
@@ -140,5 +146,11 @@ class FramedBody:
             raise refuse("the request body has a chunk without a proper end, or a trailer")
 
     async def _more(self) -> None:
-        if not await self._buffer.fill():
+        try:
+            async with asyncio.timeout(self._rest):
+                came = await self._buffer.fill()
+        except TimeoutError:
+            message = f"nothing more of the request body came within {self._rest:g} seconds"
+            raise Refusal(408, message, close=True) from None
+        if not came:
             raise ClientLeft("the client ended in the middle of a request body")

@@ -34,11 +34,6 @@ class Buffer:
         self._held += data
         return bool(data)
 
-    async def need(self) -> None:
-        """Wait until something is held; raises ClientLeft when the client ends before."""
-        if not self._held and not await self.fill():
-            raise ClientLeft("the client ended in the middle of a request body")
-
     def take(self, most: int) -> bytes:
         """Return the first bytes, at most so many."""
         if len(self._held) <= most:

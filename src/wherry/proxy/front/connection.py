@@ -68,6 +68,7 @@ class Connection:
             length=head.length,
             proceed=self._proceed if head.expects else None,
             patience=self.patience.body,
+            rest=self.patience.rest,
         )
         self._body = body
         request = Request(

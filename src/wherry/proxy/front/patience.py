@@ -17,7 +17,9 @@ class Patience:
     idle: float = 300.0
     """Between two requests of one connection."""
     body: float = 60.0
-    """For a whole body that is read at once; a body that is streamed may take any time."""
+    """For a whole body that is read at once; a body that is streamed may take any time…"""
+    rest: float = 300.0
+    """…but the engine may hold something locked for it: for each next piece."""
     answer: float = 60.0
     """For a client to take a whole answer; a stream may be taken at any pace."""
     linger: float = 1.0
