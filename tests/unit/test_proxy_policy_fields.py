@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from wherry.proxy.policy import containers
+from wherry.proxy.policy import config, containers, hostconfig
+from wherry.proxy.policy.described import CONFIG_FIELDS, HOST_FIELDS
+from wherry.proxy.policy.fields import Fields
 from wherry.proxy.policy.model import (
     Denied,
     Found,
@@ -314,3 +320,23 @@ def test_clamps_are_told() -> None:
 )
 def test_an_update_changes_what_it_names_within_the_quota(body: Any, expected: Any) -> None:
     assert containers.parse_update(json.dumps(body).encode(), Policy()).render() == expected
+
+
+def named(table: Mapping[str, str]) -> set[str]:
+    return {name for names in table for name in names.split(", ")}
+
+
+def test_the_reference_has_every_field_that_is_read_and_no_other() -> None:
+    fields = Fields({}, section="")
+    hostconfig.parse(fields, Policy())
+    assert named(HOST_FIELDS) == fields.known
+    fields = Fields({}, section="")
+    config.parse(fields, Policy())
+    others = {"Image", "HostConfig", "NetworkingConfig", "Runtime"}
+    assert named(CONFIG_FIELDS) == fields.known | others
+
+
+def test_the_reference_is_what_the_policy_says() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "proxy_reference.py"
+    done = subprocess.run([sys.executable, script, "--check"], check=False)
+    assert done.returncode == 0, "run `python scripts/proxy_reference.py`"

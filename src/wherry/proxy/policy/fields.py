@@ -28,8 +28,14 @@ class Fields:
         self._section = section
         self._read: set[str] = set()
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The fields that have been read: after a whole parse, all that there are."""
+        return frozenset(self._read)
+
     def has(self, key: str) -> bool:
         """Whether the key is there with anything but null."""
+        self._read.add(key)
         return self._given.get(key) is not None
 
     def raw(self, key: str) -> object:
@@ -69,7 +75,6 @@ class Fields:
 
     def optional_boolean(self, key: str) -> bool | None:
         """Return a truth, or None without one."""
-        self._read.add(key)
         return self.boolean(key) if self.has(key) else None
 
     def integer(self, key: str, *, least: int | None = None, most: int | None = None) -> int:
