@@ -87,7 +87,7 @@ class ClusterNode:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "wherry", "remote", "--host", "127.0.0.1",
              "--port", str(self.port), "--cluster", "--engine", self.dockerd.unix,
-             "--load_from", str(self.directory / "load"), "--grace", "5s", *self.options],
+             "--load_from", str(self.directory / "load"), "--grace", "20s", *self.options],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "WHERRY_DATA_DIR": str(self.directory), "DS_TOKEN": self.token},
         )  # fmt: skip

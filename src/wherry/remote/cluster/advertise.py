@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import socket
-
-from wherry.errors import UsageError
 
 # Documentation addresses (RFC 5737, RFC 3849): connecting a datagram socket sends nothing, and
 # tells from which address of ours something would be sent.
 _OUTSIDE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
+_SIOCGIFADDR = 0x8915
+_IFREQ = 40
+_ADDRESS = slice(20, 24)
+"""Of a struct ifreq: 16 bytes of name, then a sockaddr_in."""
+
 
 def own_origin(*, scheme: str, host: str, port: int) -> str:
     """Return ``scheme://IP:PORT`` for a server that listens on ``host``; empty is everywhere.
 
-    Raises :class:`wherry.errors.UsageError` when it listens everywhere on a machine that has no
-    way out: then it has to be told.
+    A server that listens everywhere has the address that the machine goes out by, else that of
+    one of its interfaces, else that of the loopback: then the others can only be there, too.
     """
-    name = _outgoing() if _is_everywhere(host) else host.strip("[]")
+    name = host.strip("[]")
+    if _is_everywhere(host):
+        name = _outgoing() or _of_an_interface() or "127.0.0.1"
     where = f"[{name}]" if ":" in name else name
     return f"{scheme}://{where}:{port}"
 
@@ -30,7 +36,7 @@ def _is_everywhere(host: str) -> bool:
         return False
 
 
-def _outgoing() -> str:
+def _outgoing() -> str | None:
     for family, address in _OUTSIDE:
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -38,7 +44,18 @@ def _outgoing() -> str:
                 return str(probe.getsockname()[0])
         except OSError:
             continue
-    raise UsageError(
-        "--advertise: this machine has no address that others could reach it by; write"
-        " http://IP:PORT"
-    )
+    return None
+
+
+def _of_an_interface() -> str | None:
+    """Return the first IPv4 address that is not the loopback's (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, name in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(asking, _SIOCGIFADDR, name.encode().ljust(_IFREQ, b"\0"))
+            except OSError:  # it has no such address
+                continue
+            address = ipaddress.IPv4Address(answer[_ADDRESS])
+            if not address.is_loopback:
+                return str(address)
+    return None
