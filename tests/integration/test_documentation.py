@@ -29,6 +29,7 @@ ELSEWHERE = {
     "private-registry.md",
     "docker-engine.md",
     "dispatch.md",
+    "remote.md",
     "remote-cluster.md",
     "remote-engine.md",
 }
