@@ -33,6 +33,29 @@ async def test_a_streamed_body_that_rests_is_408() -> None:
         assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_bodies_that_are_held_take_a_bounded_memory_together() -> None:
+    held, holding = 0, asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        nonlocal held
+        await exchange.request.body.read()
+        held += 1
+        await holding.wait()
+        await exchange.answer(200)
+
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    async with standing(handler, Patience(bodies=250_000, linger=0.05)) as stand:
+        clients = [stand.client() for _ in range(2)]
+        for client in clients:
+            await client.send(head + b"x" * 100_000)
+        while held < 2:
+            await asyncio.sleep(0)
+        assert (await stand.client().ask(head + b"x" * 100_000))[0] == 503
+        holding.set()
+        assert [(await client.answer())[0] for client in clients] == [200, 200]
+        assert (await stand.client().ask(head + b"x" * 100_000))[0] == 200
+
+
 async def test_a_client_that_says_nothing_is_let_go() -> None:
     async with standing(echo, Patience(head=0.02, idle=0.02)) as stand:
         client = stand.client()

@@ -20,6 +20,23 @@ _SIZE_LINE: Final = 17
 """Bytes of a chunk's first line, its end included: extensions are not taken."""
 
 
+class Room:
+    """The memory that the bodies of one front may take together."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, size: int) -> None:
+        """Take some; raises Refusal (503) when there is not as much."""
+        if size > self._left:
+            raise Refusal(503, "too many large request bodies at one time", close=True)
+        self._left -= size
+
+    def give_back(self, size: int) -> None:
+        """Have some again."""
+        self._left += size
+
+
 class FramedBody:
     """What follows one head; never reads beyond its own end."""
 
@@ -31,16 +48,20 @@ class FramedBody:
         proceed: Callable[[], Awaitable[None]] | None = None,
         patience: float = 60.0,
         rest: float = 300.0,
+        room: Room | None = None,
     ) -> None:
         """Read from a buffer; ``proceed`` tells a client to send, before the first piece.
 
-        ``patience``: seconds for a whole body, ``rest``: for its next piece.
+        ``patience``: seconds for a whole body, ``rest``: for its next piece; ``room`` is where a
+        whole body is held until :meth:`let_go`.
         """
         self._buffer = buffer
         self._length = length
         self._proceed = proceed
         self._patience = patience
         self._rest = rest
+        self._room = room
+        self._held = 0
         self._left = length or 0
         self._in_chunk = False
         self.complete = length == 0
@@ -57,16 +78,28 @@ class FramedBody:
         return self._proceed is not None and not self.complete
 
     async def read(self, limit: int = JSON_LIMIT) -> bytes:
-        """Return all of it; raises BodyTooLarge, Refusal (408) or ClientLeft."""
+        """Return all of it; raises BodyTooLarge, Refusal (408, 503) or ClientLeft."""
         data = bytearray()
         try:
             async with asyncio.timeout(self._patience):
                 async for piece in self.stream(limit):
+                    self._hold(len(piece))
                     data += piece
         except TimeoutError:
             message = f"the request body took longer than {self._patience:g} seconds"
             raise Refusal(408, message, close=True) from None
         return bytes(data)
+
+    def _hold(self, size: int) -> None:
+        if self._room is not None:
+            self._room.take(size)
+            self._held += size
+
+    def let_go(self) -> None:
+        """Say that what was read is not needed any more."""
+        if self._room is not None:
+            self._room.give_back(self._held)
+            self._held = 0
 
     async def stream(self, limit: int) -> AsyncIterator[bytes]:
         """Yield it piece by piece; raises BodyTooLarge, Refusal (408) or ClientLeft."""

@@ -69,6 +69,7 @@ class Connection:
             proceed=self._proceed if head.expects else None,
             patience=self.patience.body,
             rest=self.patience.rest,
+            room=self._front.room,
         )
         self._body = body
         request = Request(
@@ -80,7 +81,10 @@ class Connection:
             upgrade=head.upgrade,
         )
         exchange = Exchange(self, request, keeps=head.keeps)
-        await self._handle(exchange)
+        try:
+            await self._handle(exchange)
+        finally:
+            body.let_go()
         if not exchange.complete:
             return False
         patience = self.patience

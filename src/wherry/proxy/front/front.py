@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from wherry.proxy.front import answers
+from wherry.proxy.front.body import Room
 from wherry.proxy.front.connection import Connection
 from wherry.proxy.front.leaving import Departures
 from wherry.proxy.front.patience import Patience
@@ -27,6 +28,7 @@ class Front:
         self.handler = handler
         self.patience = patience or Patience()
         self.departures = Departures()
+        self.room = Room(self.patience.bodies)
         self.streams = 0
         """Streams and hijacked connections that are open."""
         self.stopping = False

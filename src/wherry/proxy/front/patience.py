@@ -20,6 +20,8 @@ class Patience:
     """For a whole body that is read at once; a body that is streamed may take any time…"""
     rest: float = 300.0
     """…but the engine may hold something locked for it: for each next piece."""
+    bodies: int = 64 * 1024 * 1024
+    """For all bodies together that are read at once, and held."""
     answer: float = 60.0
     """For a client to take a whole answer; a stream may be taken at any pace."""
     linger: float = 1.0
