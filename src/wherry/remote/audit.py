@@ -28,7 +28,8 @@ class Deed:
     address: str
     """Where the request came from."""
     verb: str
-    """``list``, ``logs``, ``run``, ``exec``, ``remove``, ``pull``, ``inspect``, ``call``."""
+    """``list``, ``logs``, ``run``, ``exec``, ``remove``, ``pull``, ``inspect``; of our own engine
+    ``call``, ``kill``, ``end``, ``prepare``."""
     verdict: Verdict
     container: str | None = None
     """Its full id, where one is known; else what the request calls it."""

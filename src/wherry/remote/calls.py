@@ -105,9 +105,9 @@ class Calls:
                         case "POST", ["prepare"]:
                             await self._prepare(exchange, caller)
                         case "POST", ["calls", call, "kill"]:
-                            await self._kill(exchange, self._found(caller, call))
+                            await self._kill(exchange, caller, call=call)
                         case "DELETE", ["calls", call]:
-                            await self._leave(exchange, self._found(caller, call))
+                            await self._leave(exchange, caller, call=call)
                         case "POST", ["settled"]:
                             await self.settled()
                             await exchange.answer(204, b"")
@@ -208,19 +208,23 @@ class Calls:
             await self._docker.prepare(function)
         await exchange.answer(204, b"")
 
-    async def _kill(self, exchange: Duplex, live: _Live) -> None:
+    async def _kill(self, exchange: Duplex, caller: Caller, *, call: str) -> None:
+        live = self._found(caller, call)
         query = parse_qs(exchange.scope["query_string"].decode("latin-1"))
         number = (query.get("signal") or ["9"])[-1]
         if not number.isdecimal() or not 1 <= int(number) <= 64:
             raise UsageError(f"signal: {number!r} must be 1 to 64")
         if live.container is not None:
-            await live.container.kill(int(number))
+            with self._guard.noting(caller, "kill", container=container_name(call)):
+                await live.container.kill(int(number))
         await exchange.answer(204, b"")
 
-    async def _leave(self, exchange: Duplex, live: _Live) -> None:
-        if live.work is not None:
-            live.work.cancel()
-        await live.over.wait()
+    async def _leave(self, exchange: Duplex, caller: Caller, *, call: str) -> None:
+        live = self._found(caller, call)
+        with self._guard.noting(caller, "end", container=container_name(call)):
+            if live.work is not None:
+                live.work.cancel()
+            await live.over.wait()
         await exchange.answer(204, b"")
 
     # ---- what is asked for -----------------------------------------------------------------

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
@@ -34,6 +35,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,61}[a-z0-9])?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEYS = {"sha256", "admin", "expires"}
 _LOOKS_EVERY = 1.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +98,9 @@ class Tokens:
             return
         try:
             self._filed = self._read(self._file)
-        except UsageError:
+        except UsageError as error:
             self._filed = ()  # nobody is let in by a file that cannot be read
+            _log.error("no token of the file is taken", extra={"reason": str(error)})
         self._stamp = stamp
 
     def _read(self, path: Path) -> tuple[Token, ...]:
