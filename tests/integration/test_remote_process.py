@@ -124,6 +124,14 @@ def test_what_cannot_be_served_safely_is_refused_at_the_start(tmp_path: Path) ->
     assert "no certificate and its key" in said
 
 
+def test_docker_server_tells_its_version_and_its_options() -> None:
+    for option, expected in (("--version", "wherry"), ("--help", "--log_lovel")):
+        made = subprocess.run(
+            [*SERVER, option], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert expected in made.stdout
+
+
 def certificates(tmp_path: Path, name: str) -> Certificates:
     (tmp_path / name).mkdir()
     return make_certificates(tmp_path / name)

@@ -123,7 +123,7 @@ def test_the_reference_page_is_what_the_parsers_say() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["re"], ["reap"]),
+        (["re"], ["reap", "remote"]),
         (["nosuch", ""], []),
         (["image", "im"], ["import"]),
         (["run", "--memo"], ["--memory"]),

@@ -39,5 +39,6 @@ def docker_server() -> int:
     """Run ``wherry remote`` under the name that DockerServer is installed by."""
     import sys
 
-    sys.argv[1:1] = ["version"] if sys.argv[1:] == ["--version"] else ["remote"]
+    words = sys.argv[1:]
+    sys.argv[1:] = words if words == ["--version"] else ["remote", *words]
     return main()
