@@ -197,7 +197,7 @@ lifetime = "1h"
         ('host_paths = ["/srv/../etc"]', "written as '/etc'"), ('ports = "22"', "1024"),
         ('capabilities = ["ALL"]', "NET_ADMIN"), ('sysctls = ["kernel.x"]', "net."),
         ('pull = ["a b"]', "pattern"), ("limits = 3", "table"), ("x", "policy"),
-        ("[limits]\ncpus = nan", "cores"), ("[limits]\ncontainers = -1", "0 or more"),
+        ("[limits]\ncpus = nan", "cores"), ("[limits]\ntmpfs = 0", "unlimited"), ("[limits]\ncontainers = -1", "0 or more"),
     ],
 )  # fmt: skip
 def test_a_wrong_policy_file_is_told_what_would_be_right(text: str, said: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wherry.proxy.proxy import Proxy
 
 _RULE = "4 nested"
-_OPEN = frozenset({"lifetime", "storage", "memory_most"})
+_OPEN = frozenset({"lifetime", "storage", "image_size"})
 """Limits of which 0 is none."""
 
 
@@ -62,6 +62,7 @@ def below(scope: Scope, wanted: str) -> str:
     mine: dict[str, Any] = {**document.get("limits", {}), "depth": limits.depth - 1}
     for name, value in asked.get("limits", {}).items():
         most = getattr(limits, name)
-        mine[name] = value if name in _OPEN and not most else min(value, most)
+        limits_ = (value, most) if name not in _OPEN else filter(None, (value, most))
+        mine[name] = min(limits_, default=0)
     mine["depth"] = min(mine["depth"], limits.depth - 1)
     return quick.dump({**document, "limits": mine})

@@ -15,7 +15,7 @@ from wherry.units import parse_duration, parse_size
 
 _ALSO = {"children": "containers", "cpu": "cpus"}
 _SIZES = frozenset(
-    {"memory", "memory_each", "memory_most", "shm", "tmpfs", "log_size", "storage",
+    {"memory", "memory_each", "shm", "tmpfs", "log_size", "storage",
      "build_context", "image_size"}
 )  # fmt: skip
 _LISTS = frozenset(

@@ -11,6 +11,7 @@ from wherry.proxy.decoder import json_objects
 from wherry.proxy.handlers import images, networks, resolving
 from wherry.proxy.handlers.call import check
 from wherry.proxy.policy import answers, build, commits
+from wherry.proxy.policy import images as policy_images
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.tenants.model import Amounts
 
@@ -57,7 +58,9 @@ async def _build(call: Call, request: build.Build, reservation: Reservation) -> 
         context = await asyncio.to_thread(build.read_context, given, request, policy=scope.policy)
         ids = {}
         for named in context.references:
-            ids[named.text] = (await images.find(scope, named)).id
+            image = await images.find(scope, named)
+            policy_images.check_base(image, field=named.text)
+            ids[named.text] = image.id
         await asyncio.to_thread(build.write_context, given, written, context=context, ids=ids)
         written.seek(0)
         headers = {"content-type": "application/x-tar"}

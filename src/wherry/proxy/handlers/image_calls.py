@@ -152,6 +152,10 @@ async def remove(call: Call) -> None:
     if owned is not None and images.pulled_as(owned, call.route.name):
         gone += await _let_go(scope, owned, call.route.name)
     else:
+        alone = owned is not None and len(scope.registry.holders("image", id_)) == 1
+        if policy.is_id(call.route.name) and not (owned and alone and images.made_here(owned)):
+            raise Denied(409, f"{call.route.name}: the image is used by others, too; remove your "
+                         "tags by name", rule="2.2 image.remove")  # fmt: skip
         for each in policy.check_removal(call.route.name, tags, tenant=scope.view()) or (id_,):
             gone += await _delete(scope, each)
         await images.forget_if_gone(scope, id_)
@@ -187,6 +191,7 @@ async def prune(call: Call) -> None:
         foreign = [one for one in tags if names.plain_image(scope.name, one) is None]
         if (
             foreign
+            or not images.made_here(owned)
             or (tags and wanted.dangling)
             or len(scope.registry.holders("image", owned.id)) > 1
             or not wanted.keeps(labels, created=owned.created, now=now)

@@ -95,6 +95,11 @@ def _is_own_tag(scope: Scope, candidate: str) -> bool:
     return candidate.startswith(names.repository(scope.name))
 
 
+def made_here(owned: Owned) -> bool:
+    """Whether the engine has an image through this tenant, and had not when it was pulled."""
+    return set(owned.reference.split()) <= set(owned.name.split())
+
+
 def pulled(scope: Scope) -> frozenset[str]:
     """Return the engine's names that this tenant pulled images by."""
     owned = scope.registry.owned(scope.name, "image")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wherry.images.reference import Reference
 from wherry.proxy.policy import names, patterns, queries
-from wherry.proxy.policy.model import Denied, Kind, Named, Policy, TenantView
+from wherry.proxy.policy.model import Denied, FoundImage, Kind, Named, Policy, TenantView
 
 if TYPE_CHECKING:
     from wherry.proxy.policy.routing import Query, Route
@@ -154,10 +154,9 @@ def check_removal(text: str, tags: Iterable[str], *, tenant: TenantView) -> tupl
     return tuple(tags)
 
 
-def check_base(image: Mapping[str, object], *, field: str) -> None:
+def check_base(image: FoundImage, *, field: str) -> None:
     """Raise :class:`Denied` for a base image whose ``ONBUILD`` would add to the build unseen."""
-    config = image.get("Config")
-    if isinstance(config, dict) and config.get("OnBuild"):
+    if image.on_build:
         raise Denied(403, f"{field}: the image has ONBUILD instructions, which are not checked; "
                      "choose another", rule="2.6 ONBUILD")  # fmt: skip
 

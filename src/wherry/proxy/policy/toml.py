@@ -86,6 +86,14 @@ def _size(value: Any, field: str) -> int:  # noqa: ANN401
     return parse_size(value, name=field)
 
 
+def _bounded(value: Any, field: str) -> int:  # noqa: ANN401
+    size = parse_size(value, name=field)
+    if size < 4096:
+        raise UsageError(f"{field}: {value!r} would be unlimited for the engine, or nothing; "
+                         "give at least 4k")  # fmt: skip
+    return size
+
+
 def _memory(value: Any, field: str) -> int:  # noqa: ANN401
     size = parse_size(value, name=field)
     if size < 6 * 1024 * 1024:
@@ -216,9 +224,9 @@ LIMITS: Mapping[str, Key] = {
     "memory_each": Key(_memory, "of a container that asks for none (default 512m)"),
     "cpus_each": Key(_cores, "of a container that asks for none (default 1)"),
     "pids_each": Key(_some, "of a container that asks for none (default 256)"),
-    "shm": Key(_size, "`/dev/shm` of a container (default 64m)"),
-    "tmpfs": Key(_size, "a tmpfs of a container, and a volume in memory (default 256m)"),
-    "log_size": Key(_size, "one log file of a container (default 10m)"),
+    "shm": Key(_bounded, "`/dev/shm` of a container (default 64m)"),
+    "tmpfs": Key(_bounded, "a tmpfs of a container, and a volume in memory (default 256m)"),
+    "log_size": Key(_bounded, "one log file of a container (default 10m)"),
     "log_files": Key(_some, "log files of a container (default 3)"),
     "open_files": Key(_some, "the most that the ulimit `nofile` may be set to (default 65536)"),
     "restarts": Key(_some, "after failures, for `on-failure` (default 5)"),

@@ -118,7 +118,8 @@ class Teardown:
         alone = len(self._registry.holders("image", owned.id)) == 1
         names = [tag for tag in tags if plain_image(owned.tenant, tag)]
         names += [tag for tag in tags if alone and tag in owned.name.split()]
-        if not tags and alone:
+        made = set(owned.reference.split()) <= set(owned.name.split())
+        if not tags and alone and made:
             names.append(owned.id)
         for name in names:
             try:
