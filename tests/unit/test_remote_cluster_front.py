@@ -2,124 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
-
 import pytest
-from tests.support.cluster import OWN, Clock, MemoryPlace, members
+from tests.support.cluster import OWN
+from tests.support.cluster_front import A, B, Cluster, fields, lacks
 
 from wherry.errors import NotFound
 from wherry.remote import answers
-from wherry.remote.cluster.forwarded import client_of, handed_on
-from wherry.remote.cluster.front import Clustered
-from wherry.remote.cluster.merging import Reply
-from wherry.remote.cluster.peers import NoAnswer, NotAsked, Peers
-from wherry.remote.cluster.seal import Seal
+from wherry.remote.cluster.peers import NoAnswer, NotAsked
 from wherry.remote.faults import Fault
-from wherry.remote.model import Answer, Call, Caller
-
-if TYPE_CHECKING:
-    from wherry.remote.cluster.directory import Node
-
-A, B = "http://10.0.0.2:1717", "http://10.0.0.3:1717"
-Does = Callable[[Call], Answer | Exception]
-
-
-@dataclass
-class Network:
-    """Other nodes, each of which does what it is told."""
-
-    does: dict[str, Does] = field(default_factory=dict)
-    asked: list[tuple[str, str]] = field(default_factory=list)
-
-    async def ask(self, node: Node, call: Call) -> Reply:
-        answer = await self.relay(node, call)
-        assert isinstance(answer.body, bytes)
-        return Reply(
-            host=node.host,
-            status=answer.status,
-            headers={name.lower(): value for name, value in answer.headers.items()},
-            body=answer.body,
-        )
-
-    async def relay(self, node: Node, call: Call) -> Answer:
-        self.asked.append((node.host, f"{call.method} {call.target}".strip()))
-        done = self.does[node.host](call)
-        if isinstance(done, Exception):
-            raise done
-        return done
-
-
-class Cluster:
-    """This node, and two others."""
-
-    def __init__(self, *, strict: bool = False) -> None:
-        self.place = MemoryPlace(Clock())
-        self.network = Network()
-        self.members = members(self.place)
-        self.members.load = 0.5
-        self.here: list[Call] = []
-        self.does: Does = says(OWN)
-        self.front = Clustered(
-            self._handle,
-            members=self.members,
-            peers=cast("Peers", self.network),
-            seal=Seal("secret"),
-            refused=lambda error: answers.failure(error, strict=strict),
-            strict=strict,
-        )
-
-    async def _handle(self, call: Call) -> Answer:
-        self.here.append(call)
-        done = self.does(call)
-        if isinstance(done, Exception):
-            raise done
-        return done
-
-    def node(self, host: str, load: float, does: Does | None = None) -> None:
-        self.place.node(host, load)
-        self.network.does[host] = does or says(host)
-
-    async def ask(self, method: str, target: str = "", **more: Any) -> Answer:
-        return await self.front(call(method, target, **more))
-
-    @property
-    def asked(self) -> list[str]:
-        return [host for host, _ in self.network.asked]
-
-
-def call(method: str, target: str = "", **more: Any) -> Call:
-    more.setdefault("body", b"image=busybox" if method == "PUT" else b"")
-    more.setdefault("query", {})
-    caller = Caller(name="admin", address="192.0.2.7")
-    return Call(method=method, target=target, fields={}, caller=caller, **more)
-
-
-def says(host: str) -> Does:
-    """Return a node with one container, of its own name."""
-
-    def does(asked: Call) -> Answer | Exception:
-        if asked.method == "GET" and not asked.target:
-            return answers.document([{"names": host}])
-        return answers.document({"command": "docker …", "raw": f"{host}\n"})
-
-    return does
-
-
-def lacks(asked: Call) -> Answer | Exception:
-    """Be a node without the container."""
-    if asked.method == "DELETE":
-        return answers.document({"command": "docker rm", "raw": ""})
-    error = NotFound(f"No such container: {asked.target}")
-    answer = answers.failure(error, strict=False)
-    return Answer(status=500, headers={"docker-server-missing": "1"}, body=answer.body)
-
-
-def fields(answer: Answer) -> Any:
-    assert isinstance(answer.body, bytes)
-    return json.loads(answer.body)
+from wherry.remote.model import Answer, Call
 
 
 @pytest.fixture
@@ -199,67 +90,6 @@ async def test_a_request_without_a_body_is_refused_here(cluster: Cluster) -> Non
     cluster.node(A, 0.0)
     await cluster.ask("PUT", body=b"")
     assert cluster.asked == []
-
-
-# ---- force -------------------------------------------------------------------------------------
-
-
-async def test_a_forced_request_is_carried_out_here_whoever_sends_it(cluster: Cluster) -> None:
-    cluster.node(A, 0.0)
-    for method in ("PUT", "GET", "DELETE"):
-        await cluster.ask(method, headers={"docker-server": "force"})
-    assert len(cluster.here) == 3
-    assert cluster.asked == []
-
-
-async def test_only_another_node_can_say_that_a_request_is_counted_already(
-    cluster: Cluster,
-) -> None:
-    def client(headers: dict[str, str], *, method: str = "PUT", path: str = "/") -> str | None:
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": raw,
-                 "raw_path": path.encode()}  # fmt: skip
-        return cluster.front.speaks_for(scope)
-
-    def sealed(secret: str, key: str, target: str = "") -> dict[str, str]:
-        return handed_on(
-            {"authorization": "Basic x"},
-            method="PUT", target=target, client="192.0.2.7", seal=Seal(secret), key=key,
-        )  # fmt: skip
-
-    ours = cluster.members.key
-    right = sealed("secret", ours)
-    assert client(right) == "192.0.2.7"
-    assert client(sealed("secret", ours, "a/b:1 %"), path="/a%2Fb%3A1%20%25") == "192.0.2.7"
-    assert client({}) is None
-    assert client({"docker-server": "force"}) is None
-    assert client({"docker-server": "force", "docker-server-proof": "0" * 64}) is None
-    assert client(sealed("secret", "another node's key")) is None
-    assert client(sealed("a guess", ours)) is None
-    assert client(right, method="POST") is None
-    assert client(right, path="/web") is None
-    assert client({**right, "authorization": "Basic y"}) is None
-    assert client({**right, "docker-server-client": "192.0.2.8"}) is None
-    assert client({key: right[key] for key in right if key != "docker-server"}) is None
-
-
-async def test_a_client_cannot_pass_such_words_on_through_a_node() -> None:
-    seal = Seal("secret")
-    given = {"docker-server-proof": "0" * 64, "docker-server-client": "forged", "host": "x"}
-    sent = handed_on(given, method="GET", target="", client="192.0.2.7", seal=seal, key="k")
-    assert client_of(sent, method="GET", target="", seal=seal, key="k") == "192.0.2.7"
-    assert "host" not in sent
-    sent = handed_on(given, method="GET", target="", client="", seal=seal, key=None)
-    assert sent == {"docker-server": "force"}
-
-
-async def test_another_node_is_told_when_a_container_is_missing(cluster: Cluster) -> None:
-    cluster.does = lambda _: NotFound("No such container: web")
-    headers = handed_on(
-        {}, method="GET", target="web", client="", seal=Seal("secret"), key=cluster.members.key
-    )
-    answer = await cluster.ask("GET", "web", headers=headers)
-    assert (answer.status, answer.headers["docker-server-missing"]) == (500, "1")
 
 
 # ---- all nodes ---------------------------------------------------------------------------------
