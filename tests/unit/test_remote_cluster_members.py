@@ -103,11 +103,17 @@ async def test_two_files_of_one_host_are_one_node_and_the_newer_one_is_true(
 async def test_without_the_clusters_token_a_file_makes_nobody_a_node(place: MemoryPlace) -> None:
     one = members(place, sealed_only=True, seal=Seal("ours"))
     place.node(A, 0.0)
-    await members(place, own=B, seal=Seal("theirs")).write()
+    await members(place, own=B, seal=Seal("theirs"), sealed_only=True).write()
     assert await hosts(one) == []
     place.clock.now += 4
-    await members(place, own=B, seal=Seal("ours")).write()
+    await members(place, own=B, seal=Seal("ours"), sealed_only=True).write()
     assert await hosts(one) == [B]
+
+
+async def test_a_state_tells_nothing_by_which_a_token_could_be_guessed(place: MemoryPlace) -> None:
+    await members(place, seal=Seal("the token of all clients")).write()
+    fields = json.loads(place.files["10.0.0.1-1717.json"].data)
+    assert set(fields) == {"host", "load", "time", "key"}
 
 
 async def test_a_place_that_fails_leaves_the_nodes_that_were_read_until_they_are_stale(

@@ -98,7 +98,7 @@ class Members:
         else:
             self._told.well("load", "this node is fit for containers again")
         state = NodeState(host=self.own, load=self.load, time=self._how.wall(), key=self.key)
-        data = written(state, self._how.seal)
+        data = written(state, self._how.seal if self._how.sealed_only else None)
         if await self._use("written", self._shared.write(self._name, data), within=_HANGING):
             self._has_written = True
 

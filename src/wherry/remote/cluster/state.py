@@ -43,15 +43,20 @@ def name_of(host: str) -> str:
     return f"{_UNSAFE.sub('-', host.partition('://')[2]).strip('-')}.json"
 
 
-def written(state: NodeState, seal: Seal) -> bytes:
-    """Return the content of a node's file, sealed."""
+def written(state: NodeState, seal: Seal | None) -> bytes:
+    """Return the content of a node's file, sealed if there is a seal.
+
+    Without a secret of the nodes' own there is none: the seal would be one of the token, which
+    whoever reads the file could try to guess.
+    """
     fields = {
         "host": state.host,
         "load": state.load,
         "time": state.time,
         "key": state.key,
-        "proof": seal.of_state(_sealed(state)),
     }
+    if seal is not None:
+        fields["proof"] = seal.of_state(_sealed(state))
     return json.dumps(fields).encode() + b"\n"
 
 
