@@ -154,13 +154,27 @@ class Database:
     ) -> list[tuple[_Job[Any], Any, BaseException | None]]:
         db.execute("BEGIN IMMEDIATE")
         try:
-            outcomes = [self._do(db, job) for job in batch]
-            db.execute("COMMIT")
+            # One alone needs no savepoint; each statement less is one turn of the GIL less.
+            do = self._do if len(batch) > 1 else self._do_alone
+            outcomes = [do(db, job) for job in batch]
+            if db.in_transaction:
+                db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
         return outcomes
+
+    def _do_alone(
+        self, db: sqlite3.Connection, job: _Job[Any]
+    ) -> tuple[_Job[Any], Any, BaseException | None]:
+        try:
+            return job, job.operation(db), None
+        except Exception as error:
+            if not db.in_transaction:  # SQLite itself has undone everything: the disk is full
+                raise
+            db.execute("ROLLBACK")
+            return job, None, self._told(error)
 
     def _do(
         self, db: sqlite3.Connection, job: _Job[Any]
@@ -173,11 +187,7 @@ class Database:
                 raise
             db.execute("ROLLBACK TO job")
             db.execute("RELEASE job")
-            return (
-                job,
-                None,
-                error if not isinstance(error, sqlite3.Error) else self._failure(error),
-            )
+            return job, None, self._told(error)
         db.execute("RELEASE job")
         return job, value, None
 
@@ -186,6 +196,9 @@ class Database:
             self._loop.call_soon_threadsafe(_settle, outcomes)
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
+
+    def _told(self, error: Exception) -> Exception:
+        return self._failure(error) if isinstance(error, sqlite3.Error) else error
 
     def _failure(self, error: sqlite3.Error) -> WherryError:
         return EngineError(f"{self._path}: {error}; is the disk full, or the file damaged?")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wherry.server.containers import named_containers
 from wherry.server.dispatch_table import tables_of
+from wherry.server.turns import take_short_turns
 from wherry.triggers.amqp.performing import Performer
 from wherry.triggers.amqp.record import Record
 from wherry.triggers.amqp.service import Dispatched, Dispatching
@@ -40,6 +41,7 @@ async def dispatched(
         return
     from wherry.triggers.amqp.dispatcher import Dispatcher
 
+    take_short_turns()
     named = named_containers(engine)
     async with AsyncExitStack() as stack:
         made = []

@@ -11,6 +11,7 @@ from wherry.client import AsyncClient
 from wherry.functions.fixed import FixedFunctions
 from wherry.functions.secrets import SecretStore
 from wherry.server.stopping import Stopping
+from wherry.server.turns import take_short_turns
 from wherry.service.service import FunctionService
 from wherry.triggers.amqp.dispatcher import Dispatcher
 from wherry.triggers.amqp.outcome import ExitCodes
@@ -42,6 +43,7 @@ class DispatchServer:
 
     async def run(self) -> None:
         """Dispatch until a signal asks to stop; raises :class:`wherry.errors.WherryError`."""
+        take_short_turns()
         async with AsyncExitStack() as stack:
             functions = FixedFunctions.read(self.files, secrets=SecretStore(self.state / "secrets"))
             client = await stack.enter_async_context(AsyncClient(self.engine))
