@@ -8,12 +8,14 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wherry.errors import NotFound, WherryError
 from wherry.models import new_id
 from wherry.remote import answers
+from wherry.service.live import CallerLeft
 from wherry.web.duplex import Duplex
 
 if TYPE_CHECKING:
@@ -122,7 +124,12 @@ class Jobs:
 
     async def serve(self, scope: Scope, *, receive: Receive, send: Send, caller: Caller) -> None:
         """Answer ``GET`` with the state of a run; ``DELETE`` ends it."""
-        async with Duplex(scope, receive=receive, send=send) as exchange:
+        with suppress(CallerLeft):
+            await self._serve(Duplex(scope, receive=receive, send=send), caller)
+
+    async def _serve(self, duplex: Duplex, caller: Caller) -> None:
+        async with duplex as exchange:
+            scope = exchange.scope
             try:
                 answer = await self._answer(scope["method"], scope["path"], caller=caller)
             except WherryError as error:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wherry.remote import requests
 from wherry.remote.answers import document
 from wherry.remote.faults import Malformed
 from wherry.remote.streaming import is_stream
@@ -29,6 +30,7 @@ class Queued:
         """Let a run wait for its turn; raises :class:`wherry.remote.turns.Full`."""
         if call.method != "PUT" or call.target:
             return await self._otherwise(call)
+        requests.run_request(call.fields)  # what cannot be right need not wait to be told so
         if wants_async(call):
             if is_stream(call):
                 raise Malformed("prefer: a stream is answered while it is written, and not later")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wherry.engines.docker.engine import DockerEngine
 
 FOREGROUND = "wherry.remote.foreground"
+_UNENDED = frozenset({"created", "running", "paused", "restarting"})
 _log = logging.getLogger(__name__)
 
 
@@ -30,29 +31,33 @@ def foreground_label() -> tuple[str, str]:
 async def reap(engine: DockerEngine) -> int:
     """End what a server before this one has left; return how many. An engine that fails is logged.
 
-    ``wherry`` calls it left are removed, runs in the foreground are killed.
+    Calls of our own engine are removed, and so are runs that were never started; runs in the
+    foreground are killed.
     """
     try:
         removed = await engine.reap()
-        killed = await _kill_orphans(engine.client)
+        ended = await _end_orphans(engine.client)
     except EngineError as error:
         _log.warning("what was left before could not be ended", extra={"reason": str(error)})
         return 0
-    return len(removed) + killed
+    return len(removed) + ended
 
 
-async def _kill_orphans(client: DockerClient) -> int:
-    query: Query = {"filters": json.dumps({"label": [FOREGROUND]})}
-    killed = 0
+async def _end_orphans(client: DockerClient) -> int:
+    query: Query = {"all": True, "filters": json.dumps({"label": [FOREGROUND]})}
+    ended = 0
     for found in await client.call("GET", "/containers/json", query=query):
         owner = Owner.parse((found.get("Labels") or {}).get(FOREGROUND, ""))
-        if owner is None or not owner.is_gone():
+        if owner is None or not owner.is_gone() or found.get("State") not in _UNENDED:
             continue
         try:
-            await client.call("POST", f"/containers/{found['Id']}/kill")
+            if found["State"] == "created":
+                await client.call("DELETE", f"/containers/{found['Id']}", query={"v": True})
+            else:
+                await client.call("POST", f"/containers/{found['Id']}/kill")
         except Refused as error:
             if error.status not in (404, 409):
                 raise
         else:
-            killed += 1
-    return killed
+            ended += 1
+    return ended
