@@ -32,6 +32,7 @@ ELSEWHERE = {
     "remote.md",
     "remote-cluster.md",
     "remote-engine.md",
+    "scoped-docker.md",
 }
 """Pages that have a test of their own."""
 
@@ -99,6 +100,15 @@ def test_the_page_on_private_registries_is_true(directory: Path, tmp_path: Path)
         reader = Reader(directory, changes={"localhost:5000": server.host})
         reader.read(HOW_TO / "private-registry.md")
     assert reader.done > 2
+
+
+def test_the_page_on_scoped_sockets_is_true(
+    directory: Path, dockerd: Dockerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{dockerd.socket}")
+    reader = Reader(directory)
+    reader.read(HOW_TO / "scoped-docker.md")
+    assert reader.done > 6
 
 
 def test_the_page_on_docker_engines_is_true(

@@ -137,6 +137,7 @@ def check(words: list[str]) -> None:
         group, words = group.group(words[0]), words[1:]
     while words and words[0].startswith("--engine"):
         words = words[2:]
+    words = group.completed(words)
     assert words, "a group of commands is no command"
     assert words[0] in group.names(), words
     try:

@@ -71,9 +71,7 @@ class Group:
         leading, rest = self._split(words)
         if not rest or rest[0] in ("-h", "--help", "help"):
             return self._help(rest)
-        if self._default and rest[0].startswith("-"):
-            rest = [self._default, *rest]
-        name, *rest = rest
+        name, *rest = self.completed(rest)
         self._check(name)
         if name in self.groups:
             return self.group(name).dispatch([*leading, *rest])
@@ -82,6 +80,11 @@ class Group:
         return ending.guarded(
             lambda: command.main(parser.parse([*leading, *rest])), name=parser.prog
         )
+
+    def completed(self, words: Sequence[str]) -> list[str]:
+        """Return words with the default subcommand, where they begin with an option."""
+        is_option = bool(words) and words[0].startswith("-")
+        return [self._default, *words] if self._default and is_option else [*words]
 
     def load(self, name: str) -> Command:
         """Import the module of a subcommand."""
