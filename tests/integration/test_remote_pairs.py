@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import subprocess
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.integration.test_docker_images import reachable
 from tests.support.oci_layout import build_image
-from tests.support.registry import registry_server
+from tests.support.registry import PASSWORD, USER, registry_server
 from tests.support.remote_pairs import PAIRS, Pair
 from tests.support.remote_server import RemoteClient, Reply, remote_server
 from tests.support.require import require
@@ -141,3 +142,29 @@ async def test_an_image_is_pulled_by_raw_and_by_encoded_slashes(
             dockerd.request("DELETE", f"/images/{image}?force=1")
             async with reachable(dockerd, registry):
                 assert (await client.ask("HEAD", f"/{image}:nope")).status == 404
+
+
+async def test_credentials_come_with_the_request_and_with_the_pull(
+    dockerd: Dockerd, tmp_path: Path
+) -> None:
+    secret = {"username": USER, "password": PASSWORD}
+    encoded = base64.urlsafe_b64encode(json.dumps(secret).encode()).decode()
+    with registry_server(tmp_path, authenticated=True) as registry:
+        registry.put_image(build_image(), "ferry/private", "latest")
+        image = f"{registry.host}/ferry/private"
+        run: dict[str, Any] = {"image": image, "data": "echo pulled", "remove": True}
+        async with reachable(dockerd, registry), remote_server(dockerd.unix, strict=True) as client:
+            assert (await client.ask("HEAD", f"/{image}")).status == 422
+            assert (await client.ask("PUT", "/", run)).status == 422
+            wrong = await client.ask("PUT", "/", run | {"credentials": secret | {"password": "x"}})
+            assert wrong.status == 422
+            reply = await client.ask("PUT", "/", run | {"credentials": secret})
+            assert (reply.status, reply.json["raw"]) == (200, "pulled\n")
+            assert PASSWORD.encode() not in reply.body + wrong.body
+            dockerd.request("DELETE", f"/images/{image}?force=1")
+            login = {"x-registry-auth": encoded}
+            assert (await client.ask("HEAD", f"/{image}", headers=login)).status == 200
+            assert (
+                await client.ask("HEAD", f"/{image}", headers={"x-registry-auth": "!"})
+            ).status == 400
+            dockerd.request("DELETE", f"/images/{image}?force=1")

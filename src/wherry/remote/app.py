@@ -21,7 +21,7 @@ from wherry.service.live import CallerLeft
 from wherry.web.duplex import AnswerCut, Duplex, content_length
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from wherry.remote.auth import Auth
     from wherry.remote.model import Caller, Handler
@@ -75,11 +75,13 @@ class Remote:
         pages: Mapping[str, Page] | None = None,
         below: Mapping[str, Below] | None = None,
         speaks_for: Callable[[Scope], str | None] = nobody,
+        leave: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """``pages`` are answered for GET by path, ``below`` by what a path begins with.
 
         ``speaks_for`` returns the client's address for a request that another server of ours has
-        counted and handed on, and None for any other.
+        counted and handed on, and None for any other. ``leave`` tells those servers that this one
+        is about to stop.
         """
         self._handler = handler
         self._auth = auth
@@ -88,38 +90,51 @@ class Remote:
         self._pages = dict(pages or {})
         self._below = dict(below or {})
         self._speaks_for = speaks_for
+        self._leave = leave
+
+    async def leave(self) -> None:
+        """Have other servers of ours hand nothing on to this one any more."""
+        if self._leave is not None:
+            await self._leave()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that leaves ends what it asked for."""
         if scope["type"] != "http":
             return
-        below = next((b for path, b in self._below.items() if scope["path"].startswith(path)), None)
-        if below is None:
-            await self._serve(scope, receive, send)
-            return
-        try:
-            caller = self._let_in(scope)
-            self._limits.count(below.burst(scope["method"], scope["path"]), caller)
-        except WherryError as error:
-            answer = answers.failure(error, strict=True)
-            async with Duplex(scope, receive=receive, send=send) as exchange:
-                await _send(exchange, answer)
-            return
-        await below.serve(scope, receive=receive, send=send, caller=caller)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun, status = time.perf_counter(), _LEFT
-        exchange = Duplex(scope, receive=receive, send=send)
         known: list[Caller] = []
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        below = next((b for path, b in self._below.items() if scope["path"].startswith(path)), None)
         try:
-            async with exchange:
-                answer = await self._answer(scope, exchange, known)
-                status = answer.status
-                await _send(exchange, answer)
+            if below is None:
+                async with Duplex(scope, receive=receive, send=noting) as exchange:
+                    await _send(exchange, await self._answer(scope, exchange, known))
+            elif (caller := await self._below_for(below, scope, receive, noting)) is not None:
+                known.append(caller)
+                await below.serve(scope, receive=receive, send=noting, caller=caller)
         except CallerLeft:
             status = _LEFT
         finally:
             _note(scope, status=status, seconds=time.perf_counter() - begun, known=known)
+
+    async def _below_for(
+        self, below: Below, scope: Scope, receive: Receive, send: Send
+    ) -> Caller | None:
+        """Return who asks for something below a path; None when they were refused."""
+        try:
+            caller = self._let_in(scope)
+            self._limits.count(below.burst(scope["method"], scope["path"]), caller)
+        except WherryError as error:
+            async with Duplex(scope, receive=receive, send=send) as exchange:
+                await _send(exchange, answers.failure(error, strict=True))
+            return None
+        return caller
 
     async def _answer(self, scope: Scope, exchange: Duplex, known: list[Caller]) -> Answer:
         try:

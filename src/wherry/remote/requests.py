@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from wherry.errors import UsageError
 from wherry.images.credentials import Credentials
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 NO_IMAGE = "No image supplied!"
 _T = TypeVar("_T")
+_SECRETS = frozenset({"username", "password", "identitytoken", "registrytoken"})
 _TAIL = 1_000_000
 _LONGEST = 30 * 86400.0
 
@@ -95,7 +99,22 @@ def pull_request(call: Call) -> PullRequest:
     """Read ``HEAD /:id*``."""
     if not call.target:
         raise Malformed(NO_IMAGE)
-    return PullRequest(image=words.image(call.target))
+    return PullRequest(
+        image=words.image(call.target),
+        credentials=_credentials_in(call.headers.get("x-registry-auth", "")),
+    )
+
+
+def _credentials_in(header: str) -> Credentials | None:
+    """Read ``X-Registry-Auth`` as an engine does: the base64url of a JSON object."""
+    if not header:
+        return None
+    try:
+        found = msgspec.json.decode(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+    except (ValueError, RecursionError) as error:
+        raise Malformed("x-registry-auth: it must be the base64url of a JSON object") from error
+    given = words.mapping(found, name="x-registry-auth")
+    return _credentials({key: given[key] for key in given.keys() & _SECRETS if given[key]})
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
@@ -141,7 +160,7 @@ def _credentials(value: object) -> Credentials | None:
     given = words.mapping(value, name="credentials")
     if not given:
         return None
-    if unknown := set(given) - {"username", "password", "identitytoken", "registrytoken"}:
+    if unknown := set(given) - _SECRETS:
         raise Malformed(f"credentials: there is no {words.shown(min(unknown))}")
     texts = {key: words.text_of(given[key], name=f"credentials[{key}]") for key in given}
     if token := texts.get("identitytoken"):

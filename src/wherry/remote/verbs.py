@@ -47,7 +47,7 @@ class Verbs:
         credentials: CredentialSource = _NO_CREDENTIALS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``credentials`` are the server's own, for requests that bring none."""
+        """``credentials`` are the server's own, for administrators who bring none."""
         self._client = client
         self._management = Management(client)
         self._pull_timeout = pull_timeout
@@ -138,8 +138,7 @@ class Verbs:
 
     async def pull(self, caller: Caller, request: PullRequest) -> None:
         """Fetch an image."""
-        del caller
-        source: CredentialSource = self._credentials
+        source: CredentialSource = self._credentials if caller.is_admin else _NO_CREDENTIALS
         if request.credentials is not None:
             registry = Reference.parse(request.image).registry
             source = FixedCredentials(registry, request.credentials)

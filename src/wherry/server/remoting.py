@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from wherry import config
 from wherry.engines.remote.protocol import ROOT
+from wherry.images.credentials import StoredCredentials, default_files
 from wherry.remote import openapi
 from wherry.remote.api import Api
 from wherry.remote.app import Page, Remote, nobody
@@ -71,6 +73,7 @@ async def serve(
                     notify("STOPPING=1")
                     say(f"stopping: requests have {settings.grace:g} s to end; again to end now")
                 finally:
+                    await app.leave()
                     await listening.stop(grace=settings.grace, at_once=stopping.at_once)
     finally:
         for listener in listeners:
@@ -86,7 +89,8 @@ async def assembled(
         stack.push_async_callback(engine.aclose)
         audit = Audit(settings.audit)
         stack.callback(audit.close)
-        verbs = Verbs(engine.client, pull_timeout=settings.pull_timeout)
+        logins = StoredCredentials(default_files(config.settings()))
+        verbs = Verbs(engine.client, pull_timeout=settings.pull_timeout, credentials=logins)
         guard = Guarded(verbs, policies=_policies(settings), audit=audit)
         turns = Turns(settings.capacity, waiting=settings.waiting)
         calls = Calls(engine, guard=guard, turns=turns, timeout=settings.timeout)
@@ -103,11 +107,11 @@ async def assembled(
         streaming = Streaming(guard, settings, otherwise=Api(guard, settings))
         handler = metrics.around(Queued(streaming, turns=turns, jobs=jobs))
         await reap(engine)
-        speaks_for = nobody
+        speaks_for, leave = nobody, None
         if settings.cluster:
             joining = clustered(handler, settings, engine=engine.client, port=port)
             handler = cluster = await stack.enter_async_context(joining)
-            speaks_for = cluster.speaks_for
+            speaks_for, leave = cluster.speaks_for, cluster.leave
         yield Remote(
             handler,
             auth=Auth(Tokens(single=settings.token, file=settings.tokens)),
@@ -120,6 +124,7 @@ async def assembled(
             },
             below={JOBS: jobs, ROOT: calls},
             speaks_for=speaks_for,
+            leave=leave,
         )
 
 

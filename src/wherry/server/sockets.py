@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -99,6 +100,8 @@ def _tcp(text: str) -> list[Listener]:
     bound: list[Listener] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
+            if not host and bound and not _is_known(family, kind):
+                continue  # a kernel without IPv6, whose library still lists it
             where = (str(address[0]), port or (bound[0].socket.getsockname()[1] if bound else 0))
             bound.append(_bound(family, kind, protocol=protocol, where=where))
     except BaseException:
@@ -106,6 +109,14 @@ def _tcp(text: str) -> list[Listener]:
             listener.close()
         raise
     return bound
+
+
+def _is_known(family: int, kind: int) -> bool:
+    try:
+        socket.socket(family, kind).close()
+    except OSError as error:
+        return error.errno != errno.EAFNOSUPPORT
+    return True
 
 
 def _bound(family: int, kind: int, *, protocol: int, where: tuple[str, int]) -> Listener:
