@@ -9,9 +9,10 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from tests.support.remote_server import remote_server
 from tests.support.s3_server import s3_server
 
 from wherry.errors import EngineUnavailable, UsageError
@@ -20,6 +21,9 @@ from wherry.remote.cluster.origins import Origins
 from wherry.remote.cluster.s3 import Bucket, S3Client
 from wherry.remote.cluster.seal import Seal
 from wherry.remote.cluster.state import LARGEST
+
+if TYPE_CHECKING:
+    from tests.support.dockerd import Dockerd
 
 BUCKET = "nodes"
 
@@ -155,3 +159,23 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path) -> Non
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert told.stdout == "--s3 needs the extra s3: pip install 'wherry[s3]'\n"
+
+
+async def test_two_servers_work_together_by_a_bucket(
+    endpoint: str, bucket: Bucket, dockerd: Dockerd, tmp_path: Path
+) -> None:
+    loads = []
+    for load in (0.9, 0.1):
+        loads.append(tmp_path / f"load-{load}")
+        loads[-1].write_text(str(load))
+    more = {"cluster": True, "s3": BUCKET, "s3_endpoint": endpoint, "folder": str(tmp_path),
+            "cluster_token": "the nodes' own", "cache_interval": 0.001}  # fmt: skip
+    async with (
+        remote_server(dockerd.unix, load_from=loads[0], **more) as loaded,
+        remote_server(dockerd.unix, load_from=loads[1], **more) as idle,
+    ):
+        fields = {"image": "busybox", "remove": True, "data": ["echo", "hi"]}
+        heard = await loaded.ask("PUT", "/", fields)
+        assert (heard.status, heard.json["raw"]) == (200, "hi\n")
+        assert heard.headers["docker-server-host"] == idle.url
+        assert (await idle.ask("HEAD", "/")).headers["docker-server-nodes"] == "2"

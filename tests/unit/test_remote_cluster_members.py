@@ -71,6 +71,22 @@ async def test_a_node_that_leaves_is_gone_at_the_next_read(place: MemoryPlace) -
     assert await hosts(one) == []
 
 
+async def test_a_node_that_has_left_writes_nothing_more(place: MemoryPlace) -> None:
+    turn = asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        await turn.wait()
+
+    one = members(place, pause=pause)
+    await one.join()
+    assert list(place.files) == ["10.0.0.1-1717.json"]
+    await one.leave()
+    turn.set()
+    await asyncio.sleep(0)
+    assert place.files == {}
+    await one.leave()
+
+
 async def test_files_that_are_no_states_are_told_of_once_and_harm_nobody(
     place: MemoryPlace, caplog: pytest.LogCaptureFixture
 ) -> None:

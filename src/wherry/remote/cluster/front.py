@@ -83,6 +83,10 @@ class Clustered:
         target = unquote(path.removeprefix(b"/").decode("latin-1"), errors="replace")
         return self._client_of(scope["method"], target, headers=headers)
 
+    async def leave(self) -> None:
+        """Have the others send nothing more; what is under way goes on. Idempotent."""
+        await self._members.leave()
+
     async def __call__(self, call: Call) -> Answer:
         """Answer for all nodes; raises what the handler of this node raises."""
         if self._client_of(call.method, call.target, headers=call.headers) is not None:

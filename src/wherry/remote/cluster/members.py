@@ -70,6 +70,7 @@ class Members:
         self._told = Told(_log)
         self._has_written = False
         self._asked_at = float("-inf")
+        self._writing: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self.own = how.own
         self.key = new_key()
@@ -78,6 +79,11 @@ class Members:
         """Ours, as it was measured last."""
 
     # ---- our own state ---------------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Write our state, and go on with that until :meth:`leave`."""
+        await self.write()
+        self._writing = asyncio.create_task(self.run())
 
     async def run(self) -> None:
         """Write our state again at every refresh, until cancelled."""
@@ -103,9 +109,11 @@ class Members:
             self._has_written = True
 
     async def leave(self) -> None:
-        """Remove our state, so that nobody sends us anything more."""
-        if self._reading is not None:
-            self._reading.cancel()
+        """Remove our state, so that nobody sends us anything more. Idempotent."""
+        for task in (self._writing, self._reading):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait({task})
         await self._use("left", self._shared.remove(self._name), within=_PATIENCE)
 
     # ---- the others ------------------------------------------------------------------------

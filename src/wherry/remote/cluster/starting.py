@@ -65,9 +65,8 @@ async def clustered(
         members = Members(shared, how)
         peers = Peers(seal=seal, tls=tls)
         stack.push_async_callback(peers.aclose)
-        await members.write()
-        writing = asyncio.create_task(members.run())
-        stack.push_async_callback(_left, writing, members)
+        await members.join()
+        stack.push_async_callback(members.leave)
         yield Clustered(
             here,
             members=members,
@@ -89,12 +88,6 @@ def origin_of(settings: RemoteSettings, *, port: int) -> str:
     if parts.scheme != settings.scheme:
         raise UsageError(f"--advertise: {settings.advertise!r} must be {settings.scheme}://…")
     return origin(parts)
-
-
-async def _left(writing: asyncio.Task[None], members: Members) -> None:
-    writing.cancel()
-    await asyncio.wait({writing})
-    await members.leave()
 
 
 def _secret(settings: RemoteSettings) -> str:
