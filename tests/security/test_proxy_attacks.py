@@ -16,7 +16,8 @@ import pytest
 from tests.support.proxying import SHOWN, House, house_on
 
 from wherry.proxy.policy import strict_json
-from wherry.proxy.policy.model import Denied
+from wherry.proxy.policy.check import decide
+from wherry.proxy.policy.model import Denied, Policy, TenantView
 
 if TYPE_CHECKING:
     from tests.support.dockerd import Dockerd
@@ -197,6 +198,26 @@ async def test_the_end_of_a_tenant_is_the_end_of_its_streams(house: House) -> No
         await following.reader.read()
     assert not socket.exists()
     assert house.containers("ci") == []
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("containers/create", {"Image": "busybox", "Labels": {"a": "<" * 20_000}}),
+        ("containers/create", {"Image": "busybox", "Cmd": ["<" * 70_000]}),
+        ("networks/create", {"Name": "net", "Labels": {"a": "<" * 20_000}}),
+        ("volumes/create", {"Name": "vol", "Labels": {"a": "<" * 20_000}}),
+        (f"containers/{'1' * 64}/exec", {"Cmd": ["<" * 70_000]}),
+    ],
+)
+def test_what_the_engine_tells_everybody_cannot_be_made_large(
+    target: str, body: dict[str, object]
+) -> None:
+    """Each ``<`` is six bytes in an event, and an event too large ended others' streams."""
+    tenant = TenantView("attacker", Policy(images=("busybox",)), network="9" * 64)
+    with pytest.raises(Denied) as denied:
+        decide("POST", f"/v1.41/{target}".encode(), json.dumps(body).encode(), tenant=tenant)
+    assert denied.value.status == 413
 
 
 @pytest.mark.parametrize(

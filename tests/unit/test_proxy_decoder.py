@@ -59,9 +59,22 @@ def test_an_end_in_the_middle_of_an_object_is_an_error() -> None:
         decode([b'{"a":1}\n{"b"'])
 
 
-def test_an_object_without_end_is_not_held() -> None:
-    with pytest.raises(EngineError, match="larger"):
-        decode([b'{"a":"', b"x" * OBJECT_LIMIT])
+@pytest.mark.parametrize("size", [1000, 65536, 1 << 30])
+def test_an_object_that_is_too_large_is_left_out_and_not_held(size: int) -> None:
+    large = b'{"a":"' + b'\\"}{' * (OBJECT_LIMIT // 4 + 1000) + b'"}'
+    data = b'{"b":1}' + large + b'{"c":2}'
+    decoder = Decoder()
+    found: list[dict[str, Any]] = []
+    for at in range(0, len(data), size):
+        found += decoder.feed(data[at : at + size])
+        assert len(decoder._held) <= OBJECT_LIMIT + size
+    decoder.close()
+    assert found == [{"b": 1}, {"c": 2}]
+
+
+def test_an_end_in_the_middle_of_what_is_too_large_is_an_error() -> None:
+    with pytest.raises(EngineError, match="in the middle"):
+        decode([b'{"a":"', b"x" * OBJECT_LIMIT, b"x"])
 
 
 async def test_a_stream_is_read_object_by_object() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from wherry.errors import EngineError
 
-OBJECT_LIMIT = 1024 * 1024
-"""Bytes of one object that are taken at most."""
+OBJECT_LIMIT = 4 * 1024 * 1024
+"""Bytes of one object that are taken at most; the objects after a larger one are."""
 
 _BETWEEN = b" \t\r\n\x1e"  # the last begins each object of application/json-seq
 _MARK = re.compile(rb'[{}\[\]"]')
@@ -20,8 +20,9 @@ _STRING_MARK = re.compile(rb'["\\]')
 async def json_objects(chunks: AsyncIterable[bytes]) -> AsyncIterator[dict[str, Any]]:
     """Yield each object as soon as it is complete, however the bytes are cut.
 
-    Objects may follow each other with or without line ends, and may hold line ends. Raises
-    EngineError for what is no object, is larger than 1 MiB, or is cut by the end.
+    Objects may follow each other with or without line ends, and may hold line ends. One of more
+    than 4 MiB is left out: an engine tells everybody what a single tenant has made large. Raises
+    EngineError for what is no object, or is cut by the end.
     """
     decoder = Decoder()
     async for chunk in chunks:
@@ -38,6 +39,7 @@ class Decoder:
         self._looked = 0
         self._depth = 0
         self._in_string = False
+        self._skipping = False
 
     def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
         """Yield the objects that are complete now; raises EngineError."""
@@ -46,13 +48,18 @@ class Decoder:
             piece = bytes(self._held[:end])
             del self._held[:end]
             self._looked = 0
-            yield _object(piece)
-        if len(self._held) > OBJECT_LIMIT:
-            raise EngineError(f"the engine sent an object larger than {OBJECT_LIMIT} bytes")
+            if self._skipping or end > OBJECT_LIMIT:
+                self._skipping = False
+            else:
+                yield _object(piece)
+        self._skipping = self._skipping or len(self._held) > OBJECT_LIMIT
+        if self._skipping:
+            del self._held[: self._looked]
+            self._looked = 0
 
     def close(self) -> None:
         """Say that no more comes; raises EngineError in the middle of an object."""
-        if self._held.strip(_BETWEEN):
+        if self._skipping or self._held.strip(_BETWEEN):
             raise EngineError("the engine's stream ended in the middle of an object")
 
     def _end(self) -> int | None:

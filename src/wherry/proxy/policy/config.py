@@ -77,7 +77,7 @@ def parse(fields: Fields, policy: Policy) -> Config:
     copied: dict[str, object] = {key: True for key in _COPIED_TRUTHS if fields.boolean(key)}
     for key in ("Cmd", "Entrypoint", "Shell"):
         if fields.has(key):
-            copied[key] = list(fields.texts(key, or_one=True))
+            copied[key] = list(fields.command(key))
     for key in ("Hostname", "Domainname"):
         if name := fields.text(key):
             if not _HOSTNAME.fullmatch(name):

@@ -49,7 +49,7 @@ def parse_create(body: bytes, policy: Policy) -> ExecCreate:
     fields.boolean("Detach")
     keys = fields.text("DetachKeys") or fields.text("detachKeys")  # aiodocker's spelling
     fields.empty("Privileged", why="a privileged program is the host; leave it out")
-    command = fields.texts("Cmd", or_one=True)
+    command = fields.command("Cmd")
     if not command:
         raise fields.denied("Cmd", "No exec command specified", status=400)
     copied: dict[str, object] = {key: True for key in _TRUTHS if fields.boolean(key)}

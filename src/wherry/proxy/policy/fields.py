@@ -13,6 +13,9 @@ from typing import NoReturn
 from wherry.names import nearest
 from wherry.proxy.policy.model import Denied
 
+LONGEST_COMMAND = 64 * 1024
+"""Bytes of a command that are taken at most."""
+
 
 class Fields:
     """One JSON object on its way into a typed value.
@@ -99,6 +102,13 @@ class Fields:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise self._wrong(key, "a list of texts")
         return tuple(value)
+
+    def command(self, key: str) -> tuple[str, ...]:
+        """Return a command, as a list or as one text; the engine repeats it in lists and events."""
+        words = self.texts(key, or_one=True)
+        if sum(len(word.encode()) + 1 for word in words) > LONGEST_COMMAND:
+            raise self.denied(key, f"is longer than {LONGEST_COMMAND} bytes", status=413)
+        return words
 
     def integers(self, key: str, *, count: int) -> tuple[int, ...]:
         """Return a list of exactly ``count`` whole numbers from 0 to 65535, or an empty one."""

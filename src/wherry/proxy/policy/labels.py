@@ -18,6 +18,9 @@ RESERVED = (
 )
 """Prefixes that are the proxy's, the engine's, and of controllers that act on labels."""
 
+LARGEST = 16 * 1024
+"""Bytes of all labels of one object: the engine repeats them in lists, and in each event."""
+
 
 def is_reserved(key: str, policy: Policy) -> bool:
     """Whether a tenant may not set this label. Never open are the proxy's own."""
@@ -31,6 +34,8 @@ def is_reserved(key: str, policy: Policy) -> bool:
 
 def check(labels: Mapping[str, str], policy: Policy, *, field: str) -> dict[str, str]:
     """Return labels without the one that asks for a nested socket; raises :class:`Denied`."""
+    if sum(len(key.encode()) + len(value.encode()) for key, value in labels.items()) > LARGEST:
+        raise Denied(413, f"{field}: more than {LARGEST} bytes of labels", rule="2.3 Labels")
     for key in labels:
         if not key:
             raise Denied(400, f"{field}: a label needs a name", rule="2.3 Labels")

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wherry.engines.docker.failures import Refused, failing
-from wherry.engines.docker.lines import json_lines
 from wherry.errors import EngineError
 from wherry.proxy.audit import Entry
+from wherry.proxy.decoder import json_objects
 from wherry.proxy.tenants.reconcile import Reconcile
 from wherry.proxy.tenants.teardown import Teardown
 
@@ -162,7 +162,7 @@ class Lifetime:
         async with self._client.open(request) as response:
             await self._compare_now()
             with failing("events", address=self._client.address):
-                async for item in json_lines(response.stream()):
+                async for item in json_objects(response.stream()):
                     self._tell(item)
 
     def _tell(self, item: dict[str, Any]) -> None:
