@@ -216,7 +216,7 @@ def test_what_the_engine_tells_everybody_cannot_be_made_large(
     """Each ``<`` is six bytes in an event, and an event too large ended others' streams."""
     tenant = TenantView("attacker", Policy(images=("busybox",)), network="9" * 64)
     with pytest.raises(Denied) as denied:
-        decide("POST", f"/v1.41/{target}".encode(), json.dumps(body).encode(), tenant=tenant)
+        decide("POST", f"/v1.41/{target}".encode(), body=json.dumps(body).encode(), tenant=tenant)
     assert denied.value.status == 413
 
 
