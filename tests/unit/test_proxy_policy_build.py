@@ -63,6 +63,7 @@ def test_lines_are_joined_as_the_builder_joins_them() -> None:
         'FROM busybox\nLABEL "traefik.enable"=true', "FROM busybox\nEVIL x", "RUN x", "", "FROM",
         "FROM busybox extra", "FROM busybox\n\u00a0RUN x", "FROM busybox\nRUN a\0b",
         "FROM busybox\nRUN a\rFROM victim",
+        "FROM busybox\nHEALTHCHECK --interval=1ms CMD x",
     ],
 )  # fmt: skip
 def test_a_dockerfile_that_cannot_be_checked_is_refused(text: str) -> None:
@@ -197,7 +198,8 @@ lifetime = "1h"
         ('host_paths = ["/srv/../etc"]', "written as '/etc'"), ('ports = "22"', "1024"),
         ('capabilities = ["ALL"]', "NET_ADMIN"), ('sysctls = ["kernel.x"]', "net."),
         ('pull = ["a b"]', "pattern"), ("limits = 3", "table"), ("x", "policy"),
-        ("[limits]\ncpus = nan", "cores"), ("[limits]\ntmpfs = 0", "unlimited"), ("[limits]\ncontainers = -1", "0 or more"),
+        ("[limits]\ntmpfs = 0", "unlimited"),
+        ("[limits]\ncpus = nan", "cores"),  ("[limits]\ncontainers = -1", "0 or more"),
     ],
 )  # fmt: skip
 def test_a_wrong_policy_file_is_told_what_would_be_right(text: str, said: str) -> None:

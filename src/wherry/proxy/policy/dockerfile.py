@@ -27,6 +27,10 @@ _FROM = re.compile(
     r"(?:[ \t]+[Aa][Ss][ \t]+([A-Za-z][A-Za-z0-9_.-]*))?[ \t]*", re.ASCII,
 )  # fmt: skip
 _FLAG = re.compile(r"--(from|chown|chmod)=([A-Za-z0-9_.:/@-]+)", re.ASCII)
+_HEALTH_FLAG = re.compile(
+    r"--retries=[0-9]{1,4}|--(?:interval|timeout|start-period|start-interval)="
+    r"(?:[0-9]{1,6}[smh])+", re.ASCII,
+)  # fmt: skip
 _HEREDOC = re.compile(r"(?:^|[\s])[0-9]*<<-?[^<\s]", re.ASCII)
 _REMOTE = re.compile(r"(?:https?|git|ssh|ftp)[:@]|git@|[^\s]*\.git(?:[#\s\"]|$)", re.IGNORECASE)
 _MASTER = "2.6 Dockerfile"
@@ -204,6 +208,17 @@ def _label(found: Instruction, policy: Policy) -> Instruction:
     return found
 
 
+def _healthcheck(found: Instruction, policy: Policy) -> Instruction:
+    rest = found.rest
+    while rest.startswith("--"):
+        flag, _, rest = rest.partition(" ")
+        if not _HEALTH_FLAG.fullmatch(flag):
+            raise _denied(f"HEALTHCHECK: {flag[:60]!r} must be in seconds, minutes or hours, "
+                          "as in --interval=30s")  # fmt: skip
+        rest = rest.lstrip(" \t")
+    return found
+
+
 def _shell(found: Instruction, policy: Policy) -> Instruction:
     if not found.rest.startswith("["):
         raise _denied("SHELL must be a list in JSON", status=400)
@@ -212,7 +227,7 @@ def _shell(found: Instruction, policy: Policy) -> Instruction:
 
 _CHECKS = {
     "FROM": _from, "COPY": _copy, "ADD": _copy, "RUN": _run, "WORKDIR": _workdir, "LABEL": _label,
-    "SHELL": _shell,
+    "SHELL": _shell, "HEALTHCHECK": _healthcheck,
 }  # fmt: skip
 
 

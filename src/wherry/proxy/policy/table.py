@@ -181,4 +181,6 @@ def _why(row: Row, policy: Policy) -> str:
         return f"{row.why}; it is never available through this socket"
     if policy.profile not in _WRITERS and row.profiles == _WRITERS:
         return f"the profile {policy.profile.value!r} may only look"
+    if row.flag == "pull":
+        return "the policy's 'pull' names no image that may be pulled"
     return f"the policy's {row.flag!r} does not allow it"
