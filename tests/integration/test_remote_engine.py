@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import signal
 import sys
 import uuid
@@ -22,9 +24,12 @@ from tests.support.remote_started import remote_process
 from tests.support.waiting import wait_until
 
 from wherry import streams
+from wherry.engines.remote import protocol
 from wherry.engines.remote.engine import RemoteEngine
+from wherry.engines.remote.portable import call_document
+from wherry.engines.remote.protocol import frame
 from wherry.errors import Busy, EngineError, EngineUnavailable, UsageError
-from wherry.models import Exit, File, Function, Invocation, Limits, Mount, Output, Secret
+from wherry.models import CHUNK, Exit, File, Function, Invocation, Limits, Mount, Output, Secret
 from wherry.remote.tokens import new_token
 
 if TYPE_CHECKING:
@@ -166,6 +171,32 @@ async def test_a_caller_that_is_cancelled_while_it_waits_leaves_the_queue(
             assert b"_waiting 0.0" in (await server.ask("GET", "/metrics")).body
         await engine.settled()
     assert ids_of(dockerd) == set()
+
+
+async def test_callers_that_vanish_at_any_moment_leave_nothing(dockerd: Dockerd) -> None:
+    """Their connections are cut, and nobody says goodbye."""
+    chance = random.Random(5)
+
+    async def vanishing(server: RemoteClient) -> None:
+        invocation = calling("cat")
+        data = frame(protocol.CALL, call_document(invocation, has_stdin=True))
+        data += frame(protocol.INPUT, bytes(CHUNK))
+        headers = {"content-type": protocol.MEDIA, "content-length": str(len(data) + 1)}
+        reader, writer = await server.send("POST", "/wherry/v1/call", data, headers=headers)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(chance.random()):
+                while await reader.read(CHUNK):
+                    pass
+        writer.transport.abort()
+
+    async with remote_server(dockerd.unix, capacity=2) as server, engine_on(server) as engine:
+        for _ in range(3):
+            await asyncio.gather(*(vanishing(server) for _ in range(4)))
+        await until(lambda: ids_of(dockerd) == set())
+        await engine.settled()
+        metrics = (await server.ask("GET", "/metrics")).body
+        assert b"wherry_remote_running 0.0" in metrics
+        assert b"wherry_remote_waiting 0.0" in metrics
 
 
 async def test_a_server_that_stops_ends_its_calls_and_no_exit_is_invented(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,28 @@ async def test_a_client_that_leaves_ends_its_container(
     await until(lambda: running(dockerd, name))
     writer.close()
     await until(lambda: not running(dockerd, name))
+
+
+async def test_clients_that_leave_at_any_moment_leave_nothing(
+    server: RemoteClient, dockerd: Dockerd
+) -> None:
+    """While they wait, while a container is made, and while it runs."""
+    mark, chance = uuid.uuid4().hex, random.Random(7)
+
+    async def asking(number: int) -> None:
+        body = put("exec sleep 600", name=f"storm-{mark}-{number}")
+        _, writer = await server.send("PUT", "/?stream=1" if number % 2 else "/", body)
+        await asyncio.sleep(chance.random())
+        writer.close()
+
+    def left() -> list[str]:
+        found = json.loads(dockerd.request("GET", "/containers/json?all=1"))
+        return [name for item in found for name in item["Names"] if mark in name]
+
+    for _ in range(3):
+        await asyncio.gather(*(asking(number) for number in range(4)))
+    await until(lambda: not left())
+    assert await metric(server, "running") == await metric(server, "waiting") == 0
 
 
 async def test_a_stream_has_the_servers_time_and_no_more(dockerd: Dockerd) -> None:
