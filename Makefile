@@ -3,6 +3,8 @@
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Tests are rewritten when they are compiled, which takes longer than many of them: it is kept.
+TESTS := env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest
 ONLY ?=
 ARGS ?=
 
@@ -35,10 +37,10 @@ demo: $(VENV)/.setup  ## Call images on this machine: no Docker, no root, no net
 test: $(VENV)/.bench  ## Check style and types, then run every test
 	@scripts/test-packages.sh
 	@$(MAKE) --no-print-directory lint
-	@$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(TESTS) -n 2 --dist loadfile $(ARGS)
 
 unit: $(VENV)/.tools  ## Run the tests that need nothing but Python
-	@$(RUN) -m pytest tests/unit -n auto $(ARGS)
+	@$(TESTS) tests/unit -n auto $(ARGS)
 
 lint: $(VENV)/.tools  ## Check style and types
 	@$(VENV)/bin/ruff check .

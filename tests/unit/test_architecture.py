@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import permutations
 from pathlib import Path
 
@@ -58,6 +59,18 @@ READS_ENVIRONMENT = {"config.py"}
 PRINTS_OR_EXITS = {"cli", "__main__.py"}
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a file once; nobody changes what comes of it."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def nodes_of(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """Walk a tree once."""
+    return tuple(ast.walk(tree))
+
+
 def name_of(path: Path) -> str:
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
@@ -76,7 +89,7 @@ def area_of(module: str) -> str:
 
 def imports(tree: ast.AST, module: str, *, package: bool) -> Iterator[tuple[int, str]]:
     """Yield (line, module of wherry) for every import, those inside of functions included."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -111,7 +124,7 @@ def called(node: ast.Call) -> str:
 def wrong_arrows(path: Path) -> Iterator[str]:
     module = name_of(path)
     area = area_of(module)
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     for line, target in imports(tree, module, package=path.name == "__init__.py"):
         other = area_of(target)
         up = other != area and RANK[other] >= RANK[area] and (area, other) not in TYPES_ONLY
@@ -125,9 +138,10 @@ def within(module: str, of: str) -> bool:
 
 def reads(tree: ast.AST, names: set[str]) -> Iterator[int]:
     """Yield the line of every use of the dotted names, however they were imported."""
-    for node in ast.walk(tree):
+    last = {name.rpartition(".")[2] for name in names}
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute):
-            found = {ast.unparse(node)}
+            found = {ast.unparse(node)} if node.attr in last else set()
         elif isinstance(node, ast.ImportFrom):
             found = {f"{node.module}.{alias.name}" for alias in node.names}
         else:
@@ -138,7 +152,7 @@ def reads(tree: ast.AST, names: set[str]) -> Iterator[int]:
 
 def calls(tree: ast.AST, names: set[str]) -> Iterator[int]:
     """Yield the line of every call or raise of the plain names."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.Call(func=ast.Name(id=name)) | ast.Raise(exc=ast.Name(id=name)):
                 if name in names:
@@ -151,7 +165,7 @@ def scan(look: Callable[[ast.AST], Iterator[int]], *, allowed: set[str]) -> list
         f"{path.relative_to(ROOT)}:{line}"
         for path in MODULES
         if not allowed & {str(path.relative_to(PACKAGE)), path.relative_to(PACKAGE).parts[0]}
-        for line in look(ast.parse(path.read_text()))
+        for line in look(tree_of(path))
     ]
 
 
@@ -209,7 +223,7 @@ def test_public_functions_take_at_most_two_positional_parameters() -> None:
     many = [
         f"{path.relative_to(ROOT)}:{function.lineno}: {function.name}"
         for path in MODULES
-        for function in public_functions(ast.parse(path.read_text()).body)
+        for function in public_functions(tree_of(path).body)
         if positionals(function) > 2
     ]
     none(many)
