@@ -232,6 +232,19 @@ async def test_a_client_that_leaves_ends_its_container(dockerd: Dockerd, remove:
         await client.ask("DELETE", f"/{name}")
 
 
+async def test_clients_that_leave_at_any_moment_leave_nothing(dockerd: Dockerd) -> None:
+    prefix = f"storm-{uuid.uuid4().hex[:8]}"
+    async with remote_server(dockerd.unix) as client:
+        for number in range(12):
+            fields = {"image": "busybox", "name": f"{prefix}-{number}", "data": "sleep 1000",
+                      "remove": True}  # fmt: skip
+            _, writer = await client.send("PUT", "/", fields)
+            await asyncio.sleep(number * 0.02)  # from before its creation to after its start
+            writer.close()
+    # The server has stopped, and with it all that it did for them.
+    wait_until(lambda: prefix.encode() not in dockerd.request("GET", "/containers/json?all=1"))
+
+
 async def test_a_program_that_takes_too_long_is_ended_with_its_container(dockerd: Dockerd) -> None:
     name = f"late-{uuid.uuid4().hex[:8]}"
     fields = {"image": "busybox", "name": name, "data": "sh -c 'echo so far; sleep 1000'",

@@ -10,7 +10,7 @@ from typing import Any
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 IMAGE = "busybox"
-LARGEST = 10_000
+LARGEST = 10_240
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ NO_IMAGE = failed("No image supplied!", 400)
 GONE = "No such container: {x}gone"
 UNAUTHORIZED: dict[str, Any] = {"status": 401, "answer": b"Unauthorized", "kind": TEXT}
 RUN = "docker run --name {x}"
-TOO_LARGE = failed("the body is larger than 10000 bytes, the most that is taken", 413)
+TOO_LARGE = failed("the body is larger than 10240 bytes, the most that is taken", 413)
 
 
 def not_there(ask: str) -> dict[str, Any]:

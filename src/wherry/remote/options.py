@@ -162,7 +162,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(field="strict", section=_MUCH,
            help="Statuses say what went wrong (404, 409, 422, …), not 500 for everything"),
     Option(field="body_limit", metavar="SIZE", read=_size, section=_MUCH,
-           help="The most a request's body may have (default: 10000 bytes)"),
+           help="The most a request's body may have (default: 10k)"),
     Option(field="output_limit", metavar="SIZE", read=_size, section=_MUCH,
            help="The most output of one answer that is no stream (default: 16m)"),
     Option(field="timeout", metavar="DURATION", read=_seconds, section=_MUCH,

@@ -40,7 +40,7 @@ class RemoteSettings:
     """Lists and logs in a minute."""
 
     # what one request may take
-    body_limit: int = 10_000
+    body_limit: int = 10 * 1024
     """Bytes of a form or a JSON document."""
     timeout: float = 3600.0
     """Seconds that a program in the foreground may take."""
