@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 _BACKLOG = 512
 _LONGEST_PATH = 107
 _HANDSHAKE_SECONDS = 10.0
-_HANDSHAKES = 128
-"""Under way at once."""
+_STRANGERS = 256
+"""Clients that have not shown a certificate yet; one more is let go at once."""
 _FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 0.1
 """Seconds until the next try, when the kernel has no descriptor left for a client."""
@@ -162,16 +162,22 @@ def listen_tls(
         bound = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise EngineError(f"{host} port {port} cannot be bound: {error}") from error
-    handshakes = asyncio.Semaphore(_HANDSHAKES)
+    strangers: set[TlsWire] = set()
 
     async def serve(connected: socket.socket) -> None:
+        if len(strangers) >= _STRANGERS:
+            _log.warning("too many clients have not said who they are")
+            return
         wire = TlsWire(SocketWire(connected), context=context)
+        strangers.add(wire)
         try:
-            async with handshakes, asyncio.timeout(_HANDSHAKE_SECONDS):
+            async with asyncio.timeout(_HANDSHAKE_SECONDS):
                 peer = await wire.handshake()
         except OSError as error:  # ssl.SSLError and TimeoutError are
             _log.info("a client was refused", extra={"reason": str(error)})
             return
+        finally:
+            strangers.discard(wire)
         if (front := choose(peer)) is None:
             _log.info("a client is of no tenant", extra={"certificate": peer.certificate})
             return
