@@ -71,3 +71,11 @@ async def test_another_node_is_told_when_a_container_is_missing(cluster: Cluster
     )
     answer = await cluster.ask("GET", "web", headers=headers)
     assert (answer.status, answer.headers["docker-server-missing"]) == (500, "1")
+
+
+def test_headers_that_are_no_ascii_are_not_handed_on() -> None:
+    sent = handed_on(
+        {"x-a": "caf\xe9", "x-b": "tea"},
+        method="GET", target="", client="", seal=Seal("secret"), key=None,
+    )  # fmt: skip
+    assert sent == {"x-b": "tea", "docker-server": "force"}

@@ -11,6 +11,7 @@ from tests.support.cluster import OWN, Clock, MemoryPlace, members
 
 from wherry.errors import EngineUnavailable
 from wherry.remote.cluster.members import UNFIT, Members
+from wherry.remote.cluster.metrics import ClusterNumbers
 from wherry.remote.cluster.seal import Seal
 
 A, B = "http://10.0.0.2:1717", "http://10.0.0.3:1717"
@@ -275,3 +276,20 @@ async def test_a_state_is_written_at_every_refresh(place: MemoryPlace) -> None:
         await members(place, pause=pause).run()
     assert pauses == [30.0, 30.0, 30.0]
     assert place.files["10.0.0.1-1717.json"].modified == place.clock.wall()
+
+
+async def test_numbers_tell_of_the_nodes_that_live_and_of_those_that_are_silent(
+    place: MemoryPlace,
+) -> None:
+    one = members(place)
+    one.load = 0.25
+    place.node(A, 0.5)
+    place.node(B, 0.5)
+    first, _ = await one.nodes()
+    one.drop(first, reason="no connection")
+    told = {family.name: family.samples[0].value for family in ClusterNumbers(one).collect()}
+    assert told == {
+        "wherry_remote_cluster_load": 0.25,
+        "wherry_remote_cluster_nodes": 2,
+        "wherry_remote_cluster_silent_nodes": 1,
+    }

@@ -111,6 +111,7 @@ async def assembled(
         if settings.cluster:
             joining = clustered(handler, settings, engine=engine.client, port=port)
             handler = cluster = await stack.enter_async_context(joining)
+            metrics.registry.register(cluster.numbers)
             speaks_for, leave = cluster.speaks_for, cluster.leave
         yield Remote(
             handler,

@@ -52,7 +52,11 @@ def handed_on(
 
     The client's own Authorization goes along, and is checked again.
     """
-    sent = {name: value for name, value in headers.items() if name not in _HOP | _OURS}
+    sent = {
+        name: value
+        for name, value in headers.items()
+        if name not in _HOP | _OURS and value.isascii()  # of others nobody knows the encoding
+    }
     sent[FORCE] = "force"
     if client:
         sent[CLIENT] = client

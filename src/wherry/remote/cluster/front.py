@@ -14,6 +14,7 @@ from wherry.errors import NotFound, WherryError
 from wherry.remote.cluster import merging
 from wherry.remote.cluster.forwarded import PROOF, client_of, is_forced
 from wherry.remote.cluster.merging import Failure, Reply
+from wherry.remote.cluster.metrics import ClusterNumbers
 from wherry.remote.cluster.peers import MOST, NoAnswer, NotAsked, Peers, TooLarge
 from wherry.remote.faults import Fault
 from wherry.remote.model import Answer, Call, Handler
@@ -69,6 +70,7 @@ class Clustered:
         self._refused = refused
         self._strict = strict
         self._placed: dict[str, int] = {}
+        self.numbers = ClusterNumbers(members)
 
     def speaks_for(self, scope: Scope) -> str | None:
         """Return the client's address if another node handed a request on; None if it did not.

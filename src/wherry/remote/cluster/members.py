@@ -121,11 +121,11 @@ class Members:
     async def nodes(self) -> Sequence[Node]:
         """Return the other nodes that live, but for those that are left alone."""
         await self._renew()
-        return [node for node in self._living() if self._reason(node) is None]
+        return [node for node in self.living() if self._reason(node) is None]
 
     def dropped(self) -> dict[str, str]:
         """Return the nodes that are left alone though their state is fresh, and why."""
-        return {node.host: reason for node in self._living() if (reason := self._reason(node))}
+        return {node.host: reason for node in self.living() if (reason := self._reason(node))}
 
     def drop(self, node: Node, *, reason: str) -> None:
         """Leave a node alone that did not answer: for a while, and until it writes again."""
@@ -140,7 +140,8 @@ class Members:
     def _reason(self, node: Node) -> str | None:
         return self._absences.reason(node, now=self._how.clock())
 
-    def _living(self) -> list[Node]:
+    def living(self) -> list[Node]:
+        """Return the other nodes that live, by what was read last."""
         found = self._directory.living(now=self._how.clock(), wall=self._how.wall())
         return [node for node in found if node.host != self.own]
 
@@ -159,7 +160,7 @@ class Members:
             snapshot = await self._shared.read(within=self._directory.limit)
             self._directory.update(snapshot, now=self._how.clock())
             self._look_for_a_double(snapshot)
-            self._absences.forget_others({node.host for node in self._living()})
+            self._absences.forget_others({node.host for node in self.living()})
 
         await self._use("read", renew(), within=_HANGING)
         self._asked_at = self._how.clock()
