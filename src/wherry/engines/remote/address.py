@@ -53,11 +53,11 @@ def parse_address(spec: str, *, token: str | None = None) -> Address:
     given = unquote(parts.netloc.rpartition("@")[0]) or token
     if not given:
         raise UsageError(
-            f"engine {parts.scheme}://{host}: the token is missing; write it before an @, or "
-            "set WHERRY_TOKEN"
+            f"engine {parts.scheme}://…: the token is missing; write it before an @, or set "
+            "WHERRY_TOKEN"
         )
     if not all("\x20" < letter < "\x7f" for letter in given):
-        raise UsageError(f"engine {parts.scheme}://{host}: the token has characters that none has")
+        raise UsageError(f"engine {parts.scheme}://…: the token has characters that none has")
     return Address(
         host=host,
         port=PORT if port is None else port,
