@@ -54,7 +54,7 @@ def with_docker_py(path: Path) -> dict[str, Any]:
             client.containers.run("busybox", ["sh", "-c", "echo no >&2; exit 5"], remove=True)
         except ContainerError as error:
             found["failed"] = (error.exit_status, error.stderr)
-        container = client.containers.run(
+        container: Any = client.containers.run(
             "busybox", ["sh", "-c", LOOP], detach=True, name="behind", labels={"a": "b"},
             mem_limit="64m", environment={"X": "1"},
         )  # fmt: skip
@@ -122,7 +122,7 @@ async def with_aiodocker(path: Path) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     async with aiodocker.Docker(url=f"unix://{path}") as client:
-        container = await client.containers.create_or_replace(
+        container: Any = await client.containers.create_or_replace(
             "behind", {"Image": "busybox", "Cmd": ["sh", "-c", LOOP]}
         )
         await container.start()

@@ -130,6 +130,21 @@ async def test_200_creates_at_one_time_get_exactly_the_quota(house: House) -> No
     assert len(house.containers("ci")) == 5
 
 
+async def test_all_containers_of_a_tenant_are_in_one_control_group(house: House) -> None:
+    assert house.proxy.without_groups == ""
+    socket = await house.add("ci", SHOWN + 'limits = {memory = "96m", memory_each = "64m"}\n')
+    for _ in range(3):  # more than the sum: it is the group that holds them together
+        assert (await house.docker(socket, "run", "-d", "busybox", "sleep", "99")).code == 0
+    parents = {
+        house.direct("GET", f"/containers/{each['Id']}/json")["HostConfig"]["CgroupParent"]
+        for each in house.containers("ci")
+    }
+    assert parents == {f"/{house.dockerd.cgroup}/proxy/ci"}
+    place = Path("/sys/fs/cgroup/memory", house.dockerd.cgroup, "proxy/ci/memory.limit_in_bytes")
+    unified = Path("/sys/fs/cgroup", house.dockerd.cgroup, "proxy/ci/memory.max")
+    assert int((place if place.exists() else unified).read_text()) == 96 * 1024**2
+
+
 async def test_everything_of_a_tenant_is_gone_when_it_ends(house: House) -> None:
     socket = await house.add("ci")
     for words in (("network", "create", "n1"), ("volume", "create", "v1"),

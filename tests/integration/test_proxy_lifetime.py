@@ -118,6 +118,14 @@ async def test_a_tenant_ends_when_its_time_has_come(house: House) -> None:
     assert house.containers() == []
 
 
+async def test_a_container_ends_when_its_time_has_come(house: House) -> None:
+    socket = await house.add("ci", SHOWN + 'limits = {lifetime = "1s"}\n')
+    await house.docker(socket, "run", "-d", "busybox", "sleep", "999")
+    await until(lambda: house.proxy.registry.uses("ci").containers == 0)
+    assert house.containers("ci") == []
+    assert house.proxy.registry.has("ci")
+
+
 @contextmanager
 def serving(house: House, name: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``wherry proxy``; yields when it serves."""

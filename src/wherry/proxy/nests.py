@@ -35,6 +35,10 @@ class Nests:
         )
         return Nested(tenant=tenant.name, injection=injection(Path(tenant.directory)))
 
+    def look_now(self) -> None:
+        """See whose time has come."""
+        self._proxy.lifetime.look_now()
+
     def bind(self, nested: Nested, container: str) -> None:
         """Bind it to its container."""
         self._proxy.hold(nested.tenant, container)

@@ -80,7 +80,12 @@ class Proxy:
         self.registry = registry
         self.ledger = Ledger(registry, allowed=self._allowed)
         self.lifetime = Lifetime(
-            registry, engine.client, audit=audit, close=self._close, ended=self._ended
+            registry,
+            engine.client,
+            audit=audit,
+            close=self._close,
+            ended=self._ended,
+            lives=lambda tenant: self.policy(tenant).limits.lifetime,
         )
         self.without_groups = ""
         """Why tenants have no control group of their own; empty when they do."""
@@ -95,7 +100,7 @@ class Proxy:
         base = self._options.cgroup_base or f"wherry-proxy/{self.registry.instance[:12]}"
         self._groups, self.without_groups = await cgroups.usable(self._engine.client, base=base)
         if self.without_groups:
-            _LOG.warning(
+            _LOG.info(
                 "tenants have no control group; each container has limits of its own",
                 extra={"reason": self.without_groups},
             )

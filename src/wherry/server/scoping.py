@@ -63,6 +63,11 @@ async def serve_tenant(options: ProxyOptions, served: ServedTenant, *, greet: Gr
         await proxy.resume(served.name, policy=served.policy, ttl=served.ttl)
         for place in await _listen(proxy, served):
             greet(f"wherry proxy: {served.name} has {place}")
+        if proxy.without_groups:
+            greet(
+                "wherry proxy: single containers are bounded, and their sums counted; no control "
+                f"group holds them together: {proxy.without_groups}"
+            )
         await _until(proxy, served.name, stopping.asked)
         if served.remove and proxy.registry.has(served.name):
             await proxy.end(served.name)

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from wherry.proxy.decoder import json_objects
 from wherry.proxy.handlers import images, networks, resolving
-from wherry.proxy.handlers.call import check
+from wherry.proxy.handlers.call import check, unbroken
 from wherry.proxy.policy import answers, build, commits
 from wherry.proxy.policy import images as policy_images
 from wherry.proxy.policy.model import Denied
@@ -112,11 +112,15 @@ async def commit(call: Call) -> None:
     found = await resolving.resolve_named(scope, (request.container,))
     with scope.ledger.reserve(scope.name, "image") as reservation:
         data = json.dumps(request.render(scope.view())).encode()
-        _, made = await call.ask("/commit", query=request.query(found), body=data)
-        id_ = str(made["Id"])
-        if scope.registry.get("image", id_, tenant=scope.name):
-            reservation.release()
-        else:
-            reservation.commit(id_)
+
+        async def make() -> str:
+            _, made = await call.ask("/commit", query=request.query(found), body=data)
+            if scope.registry.get("image", made["Id"], tenant=scope.name):
+                reservation.release()
+            else:
+                reservation.commit(made["Id"])
+            return str(made["Id"])
+
+        id_ = await unbroken(make())
     call.object = f"image {id_}"
     await call.exchange.json(201, {"Id": id_})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from wherry.engines.closing import finish
 from wherry.engines.docker.failures import Refused
 from wherry.proxy.policy import queries
 from wherry.proxy.upstream import Hijacked
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _WEBSOCKET = ("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "origin")
 _RAW = "application/vnd.docker.raw-stream"
+T = TypeVar("T")
 Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
 """What an answer is rewritten by, on its way."""
 _PASSED = ("x-docker-container-path-stat",)
@@ -146,6 +148,20 @@ class Call:
             await self.exchange.answer(status)
         else:
             await self.exchange.json(status, value)
+
+
+async def unbroken(work: Coroutine[Any, Any, T]) -> T:
+    """Do something to its end, even when its task is cancelled meanwhile: then that comes after.
+
+    What the engine makes is recorded in the same go, so that nothing is left that nobody owns.
+    """
+    found: list[T] = []
+
+    async def keep() -> None:
+        found.append(await work)
+
+    await finish(keep())
+    return found[0]
 
 
 async def check(answer: Answer) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
+from wherry.engines.closing import finish
 from wherry.engines.docker.failures import Refused
 from wherry.errors import EngineError
 from wherry.proxy.handlers import networks, resolving, volumes
+from wherry.proxy.handlers.call import unbroken
 from wherry.proxy.handlers.containers import name_taken
 from wherry.proxy.policy import containers, names, queries
 from wherry.proxy.policy.model import Denied
@@ -27,8 +28,6 @@ async def create(call: Call) -> None:
     request = containers.parse_create(await call.exchange.request.body.read(), scope.policy)
     if name and (taken := scope.registry.named(scope.name, "container", name=name)):
         raise name_taken("container", name, id_=taken.id)
-    await networks.ensure_default(scope)
-    found = await resolving.resolve(scope, request)
     amounts = Amounts(
         memory=request.amounts.memory,
         nano_cpus=request.amounts.nano_cpus,
@@ -37,6 +36,8 @@ async def create(call: Call) -> None:
     with scope.ledger.reserve(
         scope.name, "container", amounts=amounts, name=name, reference=request.image
     ) as reservation:
+        await networks.ensure_default(scope)
+        found = await resolving.resolve(scope, request)
         nested = None
         if request.nested is not None:
             nested = await scope.nesting.begin(scope, request.nested)
@@ -48,17 +49,25 @@ async def create(call: Call) -> None:
                 owner=scope.labels(reservation.nonce),
                 injection=nested.injection if nested else None,
             )
-            made = await _make(call, body, name=name)
-            owned = await _record(scope, made["Id"], reservation)
+            made, owned = await unbroken(_made(call, body, name, reservation))
         except BaseException:
             if nested is not None:
-                await asyncio.shield(scope.nesting.drop(nested))
+                await finish(scope.nesting.drop(nested))
             raise
     if nested is not None:
         scope.nesting.bind(nested, owned.id)
+    if scope.policy.limits.lifetime:
+        scope.nesting.look_now()
     call.about(owned)
     warnings = [*(made.get("Warnings") or []), *request.warnings]
     await call.exchange.json(201, {"Id": owned.id, "Warnings": warnings})
+
+
+async def _made(
+    call: Call, body: dict[str, object], name: str, reservation: Reservation
+) -> tuple[dict[str, Any], Owned]:
+    made = await _make(call, body, name=name)
+    return made, await _record(call.scope, made["Id"], reservation)
 
 
 async def _make(call: Call, body: dict[str, object], *, name: str) -> dict[str, Any]:
@@ -89,7 +98,7 @@ async def _record(scope: Scope, id_: str, reservation: Reservation) -> Owned:
         for mount in described.get("Mounts") or []:
             volumes.record_anonymous(scope, mount, container=id_)
     except (EngineError, Denied):
-        await asyncio.shield(_remove(scope, id_))
+        await _remove(scope, id_)
         scope.registry.forget("container", id_, tenant=scope.name)
         raise
     return owned

@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from wherry.engines.closing import finish
 from wherry.engines.docker.failures import Refused
 from wherry.images.reference import Reference
 from wherry.proxy.handlers import filtering, images
@@ -82,7 +83,11 @@ async def pull(call: Call) -> None:
             ) as answer,
         ):
             await check(answer)
-            await call.pass_on(answer, _recorded(call, answer.stream(), request.text, reservation))
+            chunks = _recorded(call, answer.stream(), request.text, reservation)
+            try:
+                await call.pass_on(answer, chunks)
+            finally:  # a client that leaves at the last moment has pulled it all the same
+                await finish(_settled(scope, request.text, reservation))
 
 
 async def _recorded(
@@ -103,6 +108,18 @@ async def _recorded(
     except Denied as error:
         await _delete(scope, text)
         yield images.trouble(error)
+
+
+async def _settled(scope: Scope, text: str, reservation: Reservation) -> None:
+    pulled = await images.inspect(scope, text)
+    reservation.release()
+    if pulled is None or scope.registry.get("image", pulled["Id"], tenant=scope.name):
+        return
+    try:
+        images.check_size(scope, pulled)
+        _record(scope, pulled["Id"], text, made=True)
+    except Denied:
+        await _delete(scope, text)
 
 
 def _is_theirs_alone(scope: Scope, present: dict[str, Any], text: str) -> bool:

@@ -28,6 +28,10 @@ class Nesting(Protocol):
         """
         ...
 
+    def look_now(self) -> None:
+        """See whose time has come: a container has a time of its own now."""
+        ...
+
     def bind(self, nested: Nested, container: str) -> None:
         """Bind it to the container that was made for it, by full id."""
         ...

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wherry.engines.docker.failures import Refused
 from wherry.proxy.handlers import filtering, resolving
+from wherry.proxy.handlers.call import unbroken
 from wherry.proxy.handlers.containers import name_taken
 from wherry.proxy.policy import answers, filters, networks
 from wherry.proxy.policy.model import Denied, Kind, Named
@@ -24,7 +25,7 @@ DEFAULT = "bridge"
 
 async def ensure_default(scope: Scope) -> None:
     """Make the tenant's own network, in place of the default bridge that all others share."""
-    async with scope.making_network:
+    async with scope.making:
         tenant = scope.tenant
         if tenant.network and scope.registry.get("network", tenant.network, tenant=scope.name):
             return
@@ -38,7 +39,7 @@ async def create(call: Call) -> None:
     """Make a network; two of one name there are not, whatever the engine would allow."""
     scope = call.scope
     request = networks.parse_create(await call.exchange.request.body.read(), scope.policy)
-    async with scope.making_network:
+    async with scope.making:
         if taken := scope.registry.named(scope.name, "network", name=request.name):
             raise name_taken("network", request.name, id_=taken.id)
         owned = await _make(scope, request)
@@ -49,8 +50,12 @@ async def create(call: Call) -> None:
 async def _make(scope: Scope, request: networks.NetworkCreate) -> Owned:
     with scope.ledger.reserve(scope.name, "network", name=request.name) as reservation:
         body = request.render(scope.view(), owner=scope.labels(reservation.nonce))
-        made = await scope.call("POST", "/networks/create", data=body)
-        return reservation.commit(made["Id"])
+
+        async def make() -> Owned:
+            made = await scope.call("POST", "/networks/create", data=body)
+            return reservation.commit(made["Id"])
+
+        return await unbroken(make())
 
 
 async def show_all(call: Call) -> None:

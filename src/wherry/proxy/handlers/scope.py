@@ -62,7 +62,8 @@ class Scope:
     cgroup_parent: str = ""
     nesting: Nesting
     """How tenants below this one are made."""
-    making_network: asyncio.Lock = field(default_factory=asyncio.Lock)
+    making: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a network or volume is made: names of both may be asked for by several."""
     builds: int = 0
     """That are under way."""
     closed_paths: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from wherry.engines.docker.failures import Refused
 from wherry.proxy.handlers import filtering
+from wherry.proxy.handlers.call import unbroken
 from wherry.proxy.policy import answers, filters, names, volumes
 from wherry.proxy.policy.model import Denied, Kind, Named
 from wherry.proxy.tenants.labels import NONCE
@@ -28,6 +29,11 @@ async def ensure(scope: Scope, request: VolumeCreate) -> Owned:
     Raises :class:`Denied` (409) when somebody else has the engine's name for it: the engine
     would hand that one out (2.2).
     """
+    async with scope.making:
+        return await _ensured(scope, request)
+
+
+async def _ensured(scope: Scope, request: VolumeCreate) -> Owned:
     if request.name and (owned := scope.registry.named(scope.name, "volume", name=request.name)):
         described = await _described(scope, owned)
         if described is not None and scope.is_ours(described):
@@ -35,11 +41,15 @@ async def ensure(scope: Scope, request: VolumeCreate) -> Owned:
         scope.registry.forget("volume", owned.id, tenant=scope.name)
     with scope.ledger.reserve(scope.name, "volume", name=request.name) as reservation:
         body = request.render(scope.view(), owner=scope.labels(reservation.nonce))
-        made = await scope.call("POST", "/volumes/create", data=body)
-        if (made.get("Labels") or {}).get(NONCE) != reservation.nonce:
-            raise Denied(409, f"volume {request.name}: the name is taken", rule="2.7 Volume")
-        name = names.plain(scope.name, made["Name"])
-        return reservation.commit(made["Name"], name=name)
+
+        async def make() -> Owned:
+            made = await scope.call("POST", "/volumes/create", data=body)
+            if (made.get("Labels") or {}).get(NONCE) != reservation.nonce:
+                raise Denied(409, f"volume {request.name}: the name is taken", rule="2.7 Volume")
+            name = names.plain(scope.name, made["Name"])
+            return reservation.commit(made["Name"], name=name)
+
+        return await unbroken(make())
 
 
 def record_anonymous(scope: Scope, mount: dict[str, Any], *, container: str) -> None:

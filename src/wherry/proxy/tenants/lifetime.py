@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,14 @@ from wherry.engines.docker.failures import Refused, failing
 from wherry.errors import EngineError
 from wherry.proxy.audit import Entry
 from wherry.proxy.decoder import json_objects
+from wherry.proxy.tenants.model import Tenant
 from wherry.proxy.tenants.reconcile import Reconcile
 from wherry.proxy.tenants.teardown import Teardown
 
 if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient
     from wherry.proxy.audit import Audit
-    from wherry.proxy.tenants.model import Kind, Tenant
+    from wherry.proxy.tenants.model import Kind, Owned
     from wherry.proxy.tenants.registry import Registry
 
 _LOG = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ _EVERY = 60.0
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
 
+Lives = Callable[[Tenant], float]
+"""Seconds that a tenant's container may live; 0 is as long as the tenant."""
 Close = Callable[[str], Awaitable[None]]
 """Takes a tenant's listener down with every connection of it."""
 
@@ -52,17 +56,20 @@ class Lifetime:
         audit: Audit,
         close: Close,
         ended: Callable[[Tenant], None],
+        lives: Lives,
     ) -> None:
         self._registry = registry
         self._client = client
         self._audit = audit
         self._close = close
         self._has_ended = ended
+        self._lives = lives
         self._teardown = Teardown(registry, client, audit=audit)
         self._reconcile = Reconcile(registry, client)
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._look = asyncio.Event()
         self._waiting: dict[str, asyncio.Event] = {}
 
     async def begin(self) -> None:
@@ -104,6 +111,10 @@ class Lifetime:
         Raises :class:`EngineError` when the engine cannot be asked: it is tried again then.
         """
         await asyncio.shield(self._start_ending(name))
+
+    def look_now(self) -> None:
+        """Compare, and see whose time has come, without waiting for the next minute."""
+        self._look.set()
 
     async def ended(self, name: str) -> None:
         """Return when a tenant has ended, whoever ended it."""
@@ -183,11 +194,35 @@ class Lifetime:
 
     async def _compare(self) -> None:
         while True:
-            await asyncio.sleep(_EVERY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(_EVERY, self._next_end())):
+                    await self._look.wait()
+            self._look.clear()
             try:
                 await self._compare_now()
+                await self._end_old_containers()
             except EngineError as error:
                 _LOG.info("the engine cannot be asked", extra={"error": str(error)})
+
+    def _old(self) -> list[tuple[float, Owned]]:
+        """Return when each container has to end, for tenants whose containers have a time."""
+        return [
+            (owned.created + seconds, owned)
+            for tenant in self._registry.tenants()
+            if (seconds := self._lives(tenant))
+            for owned in self._registry.owned(tenant.name, "container")
+        ]
+
+    def _next_end(self) -> float:
+        """Return the seconds to the next end of a container, at least one."""
+        ends = [end for end, _ in self._old()]
+        return max(min(ends) - time.time(), 1.0) if ends else _EVERY
+
+    async def _end_old_containers(self) -> None:
+        now = time.time()
+        for end, owned in self._old():
+            if end <= now:
+                await self._teardown.remove(owned)
 
     async def _compare_now(self) -> None:
         await self._reconcile.all(adopt=False)

@@ -54,6 +54,10 @@ class Teardown:
             complete = complete and all(done)
         return complete
 
+    async def remove(self, owned: Owned) -> bool:
+        """Remove one container whose time has come; whether it is gone."""
+        return await self._remove(owned, self._container)
+
     async def _remove(self, owned: Owned, remove: Callable[[Owned], Awaitable[bool]]) -> bool:
         async with self._room:
             try:
