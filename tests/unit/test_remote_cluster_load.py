@@ -126,5 +126,12 @@ def test_a_machine_without_proc_says_so(tmp_path: Path) -> None:
         Load(tmp_path)
 
 
+def test_a_kernel_that_tells_other_things_is_an_error_and_no_end(machine: Machine) -> None:
+    load = machine.load()
+    machine.write("proc/meminfo", "MemTotal: 5 kB\n")
+    with pytest.raises(EngineError, match="/proc is not as Linux has it"):
+        load.measure()
+
+
 def test_this_machine_has_a_load() -> None:
     assert 0.0 <= Load().measure() <= 1.0

@@ -42,9 +42,13 @@ class Load:
 
     def measure(self) -> float:
         """Return cpu fraction times memory fraction; raises EngineError."""
-        before, now = self._before, self._sample()
+        try:
+            before, now = self._before, self._sample()
+            memory = self._memory()
+        except (KeyError, ValueError, IndexError) as error:
+            raise EngineError(f"/proc is not as Linux has it: {error!r}") from error
         self._before = now
-        return round(_processors(before, now) * self._memory(), 6)
+        return round(_processors(before, now) * memory, 6)
 
     def _sample(self) -> _Sample:
         words = self._text("proc/stat").partition("\n")[0].split()[1:]

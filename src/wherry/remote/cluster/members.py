@@ -84,6 +84,7 @@ class Members:
         """Write our state, and go on with that until :meth:`leave`."""
         await self.write()
         self._writing = asyncio.create_task(self.run())
+        self._writing.add_done_callback(_look_at)
 
     async def run(self) -> None:
         """Write our state again at every refresh, until cancelled."""
@@ -189,3 +190,9 @@ class Members:
             return False
         self._told.well(what, f"the shared place can be {what} again")
         return True
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Log a mistake of ours that ends the writing: the node goes on alone."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("this node's state is not written any more", exc_info=error)
