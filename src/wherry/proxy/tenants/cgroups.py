@@ -96,9 +96,18 @@ class Cgroups:
         }
         for kind in _FIRST_KINDS:
             place = self._root / kind / self._base / path
-            place.mkdir(parents=True, exist_ok=True)
+            self._nest(self._root / kind, f"{self._base}/{path}")
             for name, value in values[kind].items():
                 (place / name).write_text(str(value))
+
+    def _nest(self, place: Path, path: str) -> None:
+        """Make groups one in the other, which before Linux 5.11 count apart unless told."""
+        for part in path.split("/"):
+            place /= part
+            place.mkdir(exist_ok=True)
+            with contextlib.suppress(OSError):  # it has been said, or cannot be otherwise
+                if (told := place / "memory.use_hierarchy").exists():
+                    told.write_text("1")
 
     def _make_unified(self, path: str, ceiling: Ceiling) -> None:
         place = self._root
