@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,3 +145,30 @@ async def test_runs_are_counted_by_how_they_ended_until_their_schedule_is_gone(
     assert 'last_success_timestamp_seconds{schedule="hourly"} 1.7672364e+09' in text
     await on.scheduler.remove("hourly")
     assert "hourly" not in generate_latest(registry).decode()
+
+
+async def test_what_a_run_has_written_by_now_can_be_read_while_it_goes_on(
+    on: Scheduling, ask: Asgi
+) -> None:
+    wrote, gate = asyncio.Event(), asyncio.Event()
+
+    async def slow(schedule: Schedule, *, id: str, write: Write) -> Exit:  # noqa: A002
+        write(Output("stdout", b"half"))
+        write(Output("stderr", b"warned"))
+        wrote.set()
+        await gate.wait()
+        return Exit(0)
+
+    on.scheduler._do = slow
+    await on.add("slow", "@daily")
+    await on.add("other", "@daily")
+    run = (await ask("POST /system/schedules/slow/run")).json
+    await wrote.wait()
+    at = f"/system/schedules/slow/runs/{run['id']}"
+    for _ in range(2):
+        assert (await ask(f"GET {at}/stdout")).body == b"half"
+        assert (await ask(f"GET {at}/stderr")).body == b"warned"
+        gate.set()
+        await on.scheduler.settled()
+    other = f"/system/schedules/other/runs/{run['id']}"
+    assert (await ask(f"GET {other}/stdout")).status == 404

@@ -26,6 +26,9 @@ async def show(gateway: Gateway, name: str, *, run: dict[str, Any]) -> int:
             standard.say(text.removesuffix("\n"))
     if run["status"] == "succeeded":
         return 0
+    if run["status"] in ("waiting", "running"):
+        standard.say(f"wherry: schedule {name!r}: this run goes on; that is what it wrote by now")
+        return 0
     standard.say(f"wherry: schedule {name!r} {run['status']}: {run.get('error', 'no reason')}")
     return int(run.get("exitCode") or _FAILED)
 
