@@ -194,6 +194,32 @@ async def test_a_node_is_waited_for_while_it_gives_a_sign_and_not_longer() -> No
     assert probes == 4
 
 
+async def test_who_waits_for_one_node_waits_for_one_sign_of_it() -> None:
+    probes, waiting = 0, 0
+    going_on = asyncio.Event()
+
+    async def serves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal probes, waiting
+        if b"authorization" not in (await head(reader)).lower():
+            probes += 1
+            await going_on.wait()
+            writer.write(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n")
+            return
+        waiting += 1
+        await going_on.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    patience = Patience(connect=20, silence=0.2, probe=20, lists=20)
+    async with node(serves) as to, peers(patience) as client:
+        asking = [asyncio.create_task(client.ask(to, call("GET"))) for _ in range(20)]
+        async with asyncio.timeout(20):
+            while waiting < 20 or probes < 1:
+                await asyncio.sleep(0.01)
+        going_on.set()
+        assert {reply.status for reply in await asyncio.gather(*asking)} == {200}
+    assert probes < 20
+
+
 async def test_a_node_that_gives_no_sign_is_not_waited_for() -> None:
     async def serves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await head(reader)

@@ -79,9 +79,13 @@ class Peers:
         self._most = most
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._probes: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        """The last one of each node, and when it was begun."""
 
     async def aclose(self) -> None:
         """Close what is open."""
+        for _, probe in self._probes.values():
+            await _ended(probe)
         if self._session is not None:
             await self._session.close()
 
@@ -190,10 +194,20 @@ class Peers:
             raise NoAnswer(_reason(error)) from error
 
     async def _probe(self, node: Node) -> None:
-        """Ask for a sign of life, whatever it is; raises TimeoutError or aiohttp's errors.
+        """Wait for a sign of life; raises TimeoutError or aiohttp's errors.
 
-        Without a token, a node refuses at once and asks no engine, which may be slow.
+        Whoever waits for one node at the same time waits for one sign of it.
         """
+        now = asyncio.get_running_loop().time()
+        begun, task = self._probes.get(node.host, (float("-inf"), None))
+        if task is None or now - begun >= self._patience.silence:
+            task = asyncio.create_task(self._sign_of(node))
+            task.add_done_callback(_noticed)
+            self._probes[node.host] = now, task
+        await asyncio.shield(task)
+
+    async def _sign_of(self, node: Node) -> None:
+        """Ask for anything; without a token, a node refuses at once and asks no engine."""
         async with (
             asyncio.timeout(self._patience.probe),
             self._open().get(f"{node.host}/", allow_redirects=False),
@@ -278,6 +292,12 @@ class _Pieces:
 
 
 _BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+def _noticed(task: asyncio.Task[None]) -> None:
+    """Look at how a probe ended, where nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:
