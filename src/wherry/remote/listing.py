@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wherry.engines.docker.failures import failing
+from wherry.errors import EngineError
 from wherry.remote import columns
 from wherry.remote.model import Row
 
@@ -48,7 +49,11 @@ async def listed(client: DockerClient, *, labels: Mapping[str, str], now: float)
     async with client.open(request) as response:
         with failing("GET /containers/json", address=client.address):
             answer = await response.read()
-    return [_row(item, now=now) for item in _DECODER.decode(answer)]
+    try:
+        items = _DECODER.decode(answer)
+    except msgspec.MsgspecError as error:
+        raise EngineError(f"engine {client.address}: its list cannot be read: {error}") from error
+    return [_row(item, now=now) for item in items]
 
 
 def _row(item: _Item, *, now: float) -> Row:
