@@ -65,3 +65,42 @@ async def test_the_corpus_changes_and_tells_nothing_of_the_victim(dockerd: Docke
                 assert now == before, f"changed by one of the {EVERY} before {attack.name!r}"
         assert wrong == {}
         assert await asyncio.to_thread(corpus.state, dockerd, known) == before
+
+
+STEALING = {
+    "as a base": "FROM hostsecret",
+    "as a base of another stage": "FROM busybox\nFROM hostsecret",
+    "by a copy": "FROM busybox\nCOPY --from=hostsecret /d /x",
+    "by a copy from the stage that is being built": "FROM busybox AS hostsecret\n"
+    "COPY --from=hostsecret /d /x",
+    "by a stage that comes later": "FROM busybox\nCOPY --from=hostsecret /d /x\n"
+    "FROM busybox AS hostsecret",
+    "by its id": "FROM {id}",
+    "by a line that is continued": "FROM busybox\nCO\\\nPY --from=host\\\nsecret /d /x",
+    "by a variable": "ARG I=hostsecret\nFROM $I",
+    "by quotes": 'FROM busybox\nCOPY --fr"om"=hostsecret /d /x',
+    "by a mount": "FROM busybox\nRUN --mount=type=bind,from=hostsecret,target=/x cp -r /x /y",
+    "by an instruction for later": "FROM busybox\nONBUILD COPY --from=hostsecret /d /x",
+    "by the name of the victim's tag": "FROM victim.wherry.invalid/docker.io/library/secret",
+}
+
+
+async def test_no_build_reads_an_image_of_somebody_else(dockerd: Dockerd) -> None:
+    async with house_on(dockerd) as house:
+        victim = await house.add("victim", OPEN)
+        attacker = await house.add("attacker", OPEN + "[limits]\nimages = 50\n")
+        theirs = await furnish(house, victim, "victim")
+        image = theirs["image"].removeprefix("sha256:")
+        dockerd.request("POST", f"/images/{image}/tag?repo=hostsecret&tag=latest")
+        try:
+            for name, text in STEALING.items():
+                context = house.directory / name.replace(" ", "-")
+                context.mkdir()
+                (context / "Dockerfile").write_text(text.format(id=image))
+                said = await house.docker(attacker, "build", str(context))
+                assert said.code != 0, name
+                assert "Step 1" not in said.stdout, name
+            (context / "Dockerfile").write_text("FROM busybox AS a\nFROM a\nCOPY --from=a /bin /b")
+            assert (await house.docker(attacker, "build", str(context))).code == 0
+        finally:
+            dockerd.request("DELETE", "/images/hostsecret")

@@ -44,6 +44,22 @@ def test_every_image_is_named_by_its_full_id() -> None:
     )
 
 
+def test_a_stage_that_is_being_built_is_no_stage_to_copy_from() -> None:
+    """The engine would look for an image of that name, whosever it is."""
+    text = b"FROM busybox AS victim\nCOPY --from=victim /secret /x\n"
+    found = dockerfile.parse(text, POLICY)
+    assert [named.text for named in dockerfile.references(found)] == ["busybox", "victim"]
+    text = b"FROM busybox AS One\nFROM one\nCOPY --from=ONE /a /b\nCOPY --from=1 /a /b\n"
+    found = dockerfile.parse(text, POLICY)
+    assert found[2].text == "COPY --from=0 /a /b"
+    assert found[3].image == "1"
+
+
+def test_two_stages_of_one_name_are_refused() -> None:
+    with pytest.raises(Denied, match="two stages"):
+        dockerfile.parse(b"FROM busybox AS a\nFROM busybox AS A\n", POLICY)
+
+
 def test_lines_are_joined_as_the_builder_joins_them() -> None:
     text = "\ufeffFRO\\\nM busy\\\n# a comment\n\nbox\r\nRUN a && \\\n    b\n"
     assert rewritten(text) == f"FROM {IDS['busybox']}\nRUN a &&     b\n"

@@ -232,6 +232,7 @@ def test_a_tag_goes_round_in_a_name_space_of_the_tenants(given: str, shown: str)
         (("ghcr.io/me/*",), "ghcr.io/me/a/b", False), (("ghcr.io/me/*",), "ghcr.io/mee/a", False),
         (("*/*/*",), "evil.example/a/b", True), (("me/*",), "me/x", True), ((), "busybox", False),
         (("localhost:5000/x",), "localhost:5000/x:1", True),
+        (("*/*/*/*",), "victim.wherry.invalid/docker.io/library/x", False),
     ],
 )  # fmt: skip
 def test_patterns_of_images_hold_what_they_say(

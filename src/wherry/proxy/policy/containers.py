@@ -173,8 +173,8 @@ def _endpoints(fields: Fields) -> dict[str, Endpoint]:
 
 
 def _check_image(image: FoundImage, given: Config, policy: Policy) -> None:
-    if not given.working_dir:
-        check_working_dir(image.working_dir if image.working_dir.startswith("/") else "",
+    if not given.working_dir and image.working_dir:
+        check_working_dir(f"/{image.working_dir}",
                           field="Image's WorkingDir", rule="2.3 WorkingDir")  # fmt: skip
     if why := config.check_image_user(given.user, image, policy=policy):
         raise Denied(403, f"User: {why}", rule="2.3 User")

@@ -232,20 +232,34 @@ _CHECKS = {
 
 
 def _placed(found: Instruction, stages: list[str]) -> Instruction:
-    """Return an instruction whose image is no stage, and remember the stage it begins."""
+    """Return an instruction whose image is no stage, and remember the stage it begins.
+
+    Only stages that have ended count: the engine takes the name of the one that is being built
+    for an image's.
+    """
     if found.word == "FROM":
         base = found.image
         stage = found.rest.partition(" AS ")[2].lower()
+        if stage and stage in (*stages, "scratch"):
+            raise _denied(f"two stages are called {stage!r}", status=400)
         own = base.lower() in filter(None, stages) or base == "scratch"
         stages.append(stage)
         return replace(found, image="") if own else _named(found)
     if found.word == "COPY" and found.image:
-        origin = found.image.lower()
-        number = int(origin) if re.fullmatch(r"[0-9]{1,4}", origin) else None
-        if origin in filter(None, stages) or (number is not None and number < len(stages) - 1):
-            return replace(found, image="")
-        return _named(found)
+        return _copied_from(found, stages[:-1])
     return found
+
+
+def _copied_from(found: Instruction, ended: list[str]) -> Instruction:
+    """Return a COPY from an ended stage by its number, which is never an image's name."""
+    origin = found.image.lower()
+    number = int(origin) if re.fullmatch(r"[0-9]{1,4}", origin) else -1
+    if origin in filter(None, ended):
+        number = ended.index(origin)
+    if not 0 <= number < len(ended):
+        return _named(found)
+    flags = tuple(f"--from={number}" if f.startswith("--from=") else f for f in found.flags)
+    return replace(found, image="", flags=flags)
 
 
 def _named(found: Instruction) -> Instruction:

@@ -7,14 +7,13 @@ import re
 from wherry.errors import UsageError
 from wherry.images.reference import Reference
 from wherry.proxy.policy.model import Denied
+from wherry.proxy.policy.patterns import ZONE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _NEW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
 _LIKE_ID = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
 _FULL = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}", re.ASCII)
-_ZONE = "wherry.invalid"
-"""Domain of tenants' tags: RFC 6761 promises that it never resolves, so no push leaves the host."""
 
 
 def is_name(text: str) -> bool:
@@ -66,7 +65,7 @@ def plain(tenant: str, name: str) -> str:
 
 def repository(tenant: str) -> str:
     """Return what the engine's names of a tenant's own images begin with."""
-    return f"{tenant}.{_ZONE}/"
+    return f"{tenant}.{ZONE}/"
 
 
 def scoped_image(tenant: str, text: str, *, field: str) -> str:

@@ -12,6 +12,8 @@ from wherry.proxy.policy.model import Denied
 if TYPE_CHECKING:
     from wherry.images.reference import Reference
 
+ZONE = "wherry.invalid"
+"""Domain of tenants' tags: RFC 6761 promises that it never resolves, so no push leaves the host."""
 _NAME = re.compile(r"(\^?)(/?)([A-Za-z0-9_.-]*)(\$?)", re.ASCII)
 _GLOB = re.compile(r"[A-Za-z0-9_.:/@*?-]{1,255}", re.ASCII)
 
@@ -59,8 +61,10 @@ def allows(patterns: tuple[str, ...], image: Reference) -> bool:
     """Whether a list of patterns holds an image.
 
     A pattern is a reference with ``*`` and ``?``. Without a registry it is one of Docker Hub, and
-    without a tag it holds every tag and digest.
+    without a tag it holds every tag and digest. None holds what a tenant has named.
     """
+    if image.registry.endswith(f".{ZONE}"):
+        return False
     name = f"{image.registry}/{image.repository}"
     suffixes = (f":{image.tag}" if image.tag else "", f"@{image.digest}" if image.digest else "")
     for pattern in patterns:
