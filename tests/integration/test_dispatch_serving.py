@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import urllib.request
 from pathlib import Path
@@ -126,6 +127,20 @@ async def test_a_broker_that_refuses_stops_nothing(
         )
         assert 'wherry_dispatch_connected{dispatch="jobs"} 0.0' in asked(served, "/metrics")
     assert "swordfish" not in "".join(served.said)
+
+
+async def test_a_second_signal_ends_what_runs_and_hands_its_message_back(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, rabbit.url, queue)
+    options = ("--no-auth", "--config", str(config), "--grace", "10m")
+    with serving(tmp_path / "data", *options) as served:
+        await asyncio.to_thread(wait_until, lambda: state(served)["connected"])
+        await producer.send(run("sleep", "600"))
+        await asyncio.to_thread(wait_until, lambda: state(served)["running"] == 1)
+        served.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(wait_until, lambda: "stopping" in "".join(served.said))
+    assert await producer.left() == 1
 
 
 def test_a_mistake_in_the_table_is_said_before_anything_is_served(tmp_path: Path) -> None:
