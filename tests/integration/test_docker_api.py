@@ -127,7 +127,9 @@ def test_what_a_killed_run_left_is_taken_down_by_the_next(engine: Dockerd, tmp_p
         env={**os.environ, "WHERRY_DATA_DIR": str(tmp_path)}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        wait_until(lambda: [each["State"] for each in containers(engine)] == ["running"])
+        wait_until(
+            lambda: [each["State"] for each in containers(engine)] == ["running"], seconds=60.0
+        )
     finally:
         process.kill()
         process.wait()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.certificates import make_certificates
 from tests.support.dockerd import running_dockerd
 from tests.support.proxying import CLI_IMAGE, SHOWN, House, house_on, load_cli_image
 from tests.support.waiting import wait_until
@@ -46,7 +47,7 @@ async def house(engine: Dockerd) -> AsyncIterator[House]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    await asyncio.to_thread(wait_until, true)
+    await asyncio.to_thread(wait_until, true, seconds=60.0)
 
 
 def foreign(house: House) -> str:
@@ -127,13 +128,13 @@ async def test_a_container_ends_when_its_time_has_come(house: House) -> None:
 
 
 @contextmanager
-def serving(house: House, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def serving(house: House, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``wherry proxy``; yields when it serves."""
     process = subprocess.Popen(
         [sys.executable, "-m", "wherry", "proxy", "--engine", house.dockerd.unix,
          "--data-dir", str(house.directory / "data"), "--tenant", name, "--image", "busybox",
          "--socket", str(house.directory / "served.sock"), "--cgroup",
-         f"{house.dockerd.cgroup}/served"],
+         f"{house.dockerd.cgroup}/served", *options],
         stderr=subprocess.PIPE, env={**os.environ, "PYTHONWARNINGS": "default"},
     )  # fmt: skip
     try:
@@ -174,6 +175,27 @@ async def test_children_are_owned_again_after_kill_9_of_the_proxy(house: House) 
     assert not house.direct("GET", "/volumes")["Volumes"]
     assert state_of(house, stranger) == before
     remove(house, stranger)
+
+
+async def test_a_tenant_is_served_over_tls_to_who_has_its_certificate(house: House) -> None:
+    """F9: the docker command ends its side right after the head; over TLS as well."""
+    files = make_certificates(house.directory)
+    tls = ("--tls", "127.0.0.1:0", "--tls-ca", files.ca, "--tls-cert", files.server_cert,
+           "--tls-key", files.server_key)  # fmt: skip
+    with serving(house, "ci", *map(str, tls)) as process:
+        assert process.stderr
+        port = int(process.stderr.readline().split(b":")[-1].split()[0])
+        options = ("--tlsverify", "--tlscacert", files.ca, "--tlscert", files.cert,
+                   "--tlskey", files.key, "-H", f"tcp://127.0.0.1:{port}")  # fmt: skip
+        for words in (("run", "-d", "--name", "behind", "busybox", "sleep", "99"),
+                      ("exec", "behind", "echo", "half-closed")):  # fmt: skip
+            said = await house.docker(house.directory / "served.sock", *map(str, options), *words)
+        assert said.text == "half-closed\n"
+        local = house.directory / "served.sock"
+        assert (await house.docker(local, "ps", "--format", "{{.Names}}")).text == "behind\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    await cli(house, "end", "ci", "--engine", house.dockerd.unix)
 
 
 async def cli(house: House, *words: str) -> subprocess.CompletedProcess[str]:

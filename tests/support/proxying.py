@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CLI_IMAGE = "docker-cli:latest"
 SHOWN = 'images = ["busybox", "docker-cli"]\n'
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class DockerApi:
         """Prepare; raises UsageError for a socket that cannot be had."""
         if (wanted := function.labels.get(DOCKER_API)) is not None:
             wish(wanted)
+            await self._opened()  # also takes down what a gateway that was killed has left
         await self._engine.prepare(function)
 
     def start(self, invocation: Invocation, stdin: Stdin) -> AbstractAsyncContextManager[Container]:

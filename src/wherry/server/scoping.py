@@ -15,6 +15,7 @@ from wherry.engines.closing import finish
 from wherry.errors import WherryError
 from wherry.proxy.front.listening import listen_tls
 from wherry.proxy.proxy import Proxy, ProxyOptions, running_proxy
+from wherry.proxy.tenants.places import Places
 from wherry.proxy.tenants.snapshot import is_held, kept_in
 from wherry.proxy.tls import server_context
 from wherry.server.descriptors import allow_many
@@ -23,7 +24,6 @@ from wherry.server.stopping import Stopping
 if TYPE_CHECKING:
     from wherry.engines.docker.address import Address
     from wherry.proxy.tenants.model import Tenant
-    from wherry.proxy.tenants.places import Places
 
 _log = logging.getLogger(__name__)
 Greet = Callable[[str], None]
@@ -59,6 +59,7 @@ async def serve_tenant(options: ProxyOptions, served: ServedTenant, *, greet: Gr
     """Serve until a signal or the tenant's end; raises :class:`wherry.errors.WherryError`."""
     allow_many()
     stopping = Stopping()
+    await sweep(options.address, Places(options.directory.parent))
     async with running_proxy(options) as proxy:
         await proxy.resume(served.name, policy=served.policy, ttl=served.ttl)
         for place in await _listen(proxy, served):
