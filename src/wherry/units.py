@@ -20,7 +20,9 @@ def parse_size(value: float | str, *, name: str = "size") -> int:
     """
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is not None:
-        return int(float(match[1]) * _FACTORS[(match[2] or "").lower()])
+        amount = float(match[1]) * _FACTORS[(match[2] or "").lower()]
+        if math.isfinite(amount):
+            return int(amount)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise UsageError(f"{name}: {value!r} is no size; write bytes, or a number with k, m or g")

@@ -98,6 +98,7 @@ REFUSED_HOST: list[tuple[str, Any]] = [
     ("ContainerIDFile", "/x"), ("Isolation", "hyperv"), ("CpuCount", 1), ("CpuPercent", 1),
     ("IOMaximumIOps", 1), ("IOMaximumBandwidth", 1), ("KernelMemory", 1), ("KernelMemoryTCP", 1),
     ("Capabilities", ["ALL"]), ("LxcConf", [{}]), ("Unknown", "x"), ("Init", "true"),
+    ("StorageOpt", {"size": "1" * 400}), ("Tmpfs", {"/x": "size=" + "9" * 400}),
     ("ConsoleSize", [1]), ("NanoCpus", -1), ("StorageOpt", {"size": "x"}),
 ]  # fmt: skip
 
@@ -118,7 +119,9 @@ REFUSED_TOP: list[tuple[str, Any]] = [
     ("Labels", {"com.centurylinklabs.watchtower.enable": "1"}), ("Labels", {"a": 1}),
     ("Volumes", {"x:/y": {}}), ("Volumes", {"/proc/x": {}}), ("Healthcheck", {"Interval": 5}),
     ("Healthcheck", {"Test": ["x" * 20000]}), ("StopSignal", "TERM; x"), ("OnBuild", ["RUN x"]),
-    ("Env", ["=x"]), ("User", "a b"), ("Hostname", "a b"), ("ExposedPorts", {"x": {}}),
+    ("WorkingDir", "/a" * 4000),
+    ("Image", "a" * 600), ("x" * 5000, 1), ("Env", ["=x"]),
+    ("User", "a b"), ("Hostname", "a b"), ("ExposedPorts", {"x": {}}),
     ("ExposedPorts", {"80": {"x": 1}}), ("Tty", "yes"), ("Cmd", [1]), ("Image", ""),
     ("Image", "UPPER"), ("Image", "a//b"), ("HostConfig", []), ("Config", {"Image": "x"}),
     ("NetworkingConfig", {"EndpointsConfig": {"host": {}}}),
@@ -131,8 +134,9 @@ REFUSED_TOP: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("key", "value"), REFUSED_TOP, ids=lambda each: str(each)[:40])
 def test_a_field_at_the_top_that_is_wrong_is_refused(key: str, value: Any) -> None:
-    with pytest.raises(Denied):
+    with pytest.raises(Denied) as refusal:
         rendered(**{key: value})
+    assert len(refusal.value.message) <= 1001
 
 
 COPIED: list[tuple[str, Any, Any]] = [

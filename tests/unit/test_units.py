@@ -27,7 +27,8 @@ def test_sizes_are_read_as_docker_reads_them(text: int | str, size: int) -> None
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "m", "-1", -1, "1x", "1 2", "0x10", 1.5, True, None, "\u0661"]
+    "wrong",
+    ["", "m", "-1", -1, "1x", "1 2", "0x10", 1.5, True, None, "\u0661", "9" * 400, "9" * 308 + "t"],
 )
 def test_what_is_no_size_is_named(wrong: object) -> None:
     with pytest.raises(UsageError, match=r"memory: .* is no size"):

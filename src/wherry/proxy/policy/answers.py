@@ -29,11 +29,12 @@ _INFO_COPIED = (
 )  # fmt: skip
 _VERSION_COPIED = ("Version", "GitCommit", "GoVersion", "Os", "Arch", "KernelVersion", "BuildTime")
 _ID = re.compile(r"\b[0-9a-f]{12,64}\b")
-_HOST_PATH = re.compile(
-    r"/(?:var/lib/docker|run/docker|run/containerd|var/run/docker)[^\s\"':,]*"
-    r"|(?:/[^\s\"':,/]+)+/[0-9a-f]{16,64}[^\s\"':,]*"
+_PATH = re.compile(r"/[^\s\"':,]*")
+_ENGINES = re.compile(
+    r"/(?:var/lib/docker|run/docker|run/containerd|var/run/docker)(?:/|$)|/[0-9a-f]{16,64}(?:/|$|[.-])"
 )
-"""Paths of the engine's: its usual places, and whatever has an id in it."""
+"""What is in paths of the engine's: its usual places, or an id."""
+_LONGEST_MESSAGE = 16 * 1024
 
 
 def ping_headers(*, version: int) -> dict[str, str]:
@@ -256,9 +257,9 @@ def progress(value: Any, tenant: TenantView) -> Any:  # noqa: ANN401 - any JSON
 
 def message(text: str, tenant: TenantView) -> str:
     """Return an error of the engine's without foreign ids, prefixes and paths of the host."""
-    text = _plain_tags(text, tenant)
+    text = _plain_tags(text[:_LONGEST_MESSAGE], tenant)
     text = re.sub(rf"(?<![A-Za-z0-9_.-]){re.escape(tenant.name)}\.(?=[A-Za-z0-9])", "", text)
-    text = _HOST_PATH.sub("(a path of the host)", text)
+    text = _PATH.sub(_hidden, text)
     own = {
         *tenant.containers,
         *tenant.networks,
@@ -269,6 +270,10 @@ def message(text: str, tenant: TenantView) -> str:
         return match[0] if any(id_.startswith(match[0]) for id_ in own) else "(another's id)"
 
     return _ID.sub(keep, text)
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return "(a path of the host)" if _ENGINES.search(match[0]) else match[0]
 
 
 def _plain_tags(text: str, tenant: TenantView) -> str:

@@ -21,7 +21,6 @@ _KNOWN = frozenset(
 )  # fmt: skip
 _LARGEST = 256 * 1024
 _LINE = re.compile(r"[ \t]*([A-Za-z]+)(?:[ \t]+(.*))?", re.ASCII | re.DOTALL)
-_DIRECTIVE = re.compile(r"#[ \t]*([A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(.*?)[ \t]*", re.ASCII)
 _FROM = re.compile(
     r"(?:--platform=([A-Za-z0-9_./-]+)[ \t]+)?([A-Za-z0-9_.:/@-]+)"
     r"(?:[ \t]+[Aa][Ss][ \t]+([A-Za-z][A-Za-z0-9_.-]*))?[ \t]*", re.ASCII,
@@ -32,7 +31,7 @@ _HEALTH_FLAG = re.compile(
     r"(?:[0-9]{1,6}[smh])+", re.ASCII,
 )  # fmt: skip
 _HEREDOC = re.compile(r"(?:^|[\s])[0-9]*<<-?[^<\s]", re.ASCII)
-_REMOTE = re.compile(r"(?:https?|git|ssh|ftp)[:@]|git@|[^\s]*\.git(?:[#\s\"]|$)", re.IGNORECASE)
+_REMOTE = re.compile(r"(?:https?|git|ssh|ftp)[:@]|git@|\.git(?:[#\s\"]|$)", re.IGNORECASE)
 _MASTER = "2.6 Dockerfile"
 
 
@@ -131,13 +130,13 @@ def _logical(text: str) -> Iterator[str]:
 
 def _check_directive(line: str) -> bool:
     """Return whether directives may follow this comment; raises :class:`Denied` for bad ones."""
-    match = _DIRECTIVE.fullmatch(line)
-    if match is None:
+    name, equals, value = line[1:].partition("=")
+    name, value = name.strip().lower(), value.strip()
+    if not equals or not name.isalnum():
         return False
-    name = match[1].lower()
     if name == "syntax":
         raise _denied("'# syntax=' names an image that reads the rest; leave it out")
-    if name == "escape" and match[2] != "\\":
+    if name == "escape" and value != "\\":
         raise _denied("'# escape=' may only be the backslash")
     return True
 

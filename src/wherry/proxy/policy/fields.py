@@ -16,6 +16,8 @@ from wherry.proxy.policy.model import Denied
 LONGEST_COMMAND = 64 * 1024
 """Bytes of a command that are taken at most."""
 
+_LONGEST_NAME = 64
+
 
 class Fields:
     """One JSON object on its way into a typed value.
@@ -195,7 +197,7 @@ class Fields:
                 hint = f"; it is spelled {right!r}" if right else ""
                 raise Denied(400, f"{self.path(key)}: there is no such field{hint}", rule="F1")
             if not is_zero(value):
-                hint = nearest(key, self._read) if len(self._read) < 90 else ""
+                hint = nearest(key, self._read) if len(key) < _LONGEST_NAME else ""
                 hint = hint if "did you mean" in hint else ""
                 raise Denied(400, f"{self.path(key)}: there is no such field{hint}", rule="G4")
 

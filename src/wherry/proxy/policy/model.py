@@ -10,6 +10,7 @@ from enum import Enum
 from wherry.errors import WherryError
 
 MIB = 1024 * 1024
+_LONGEST = 1000
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
 """A tenant's name: no dot, so that ``<tenant>.<name>`` can be read in one way only."""
 
@@ -31,6 +32,8 @@ class Denied(WherryError):
     """
 
     def __init__(self, status: int, message: str, *, rule: str) -> None:
+        if len(message) > _LONGEST:
+            message = f"{message[:_LONGEST]}…"  # it may hold what was sent, and that has no end
         self.status = status
         self.message = message
         self.rule = rule

@@ -9,6 +9,8 @@ from wherry.images.reference import Reference
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.policy.patterns import ZONE
 
+_LONGEST = 512
+"""Characters of an image's name with its registry, tag and digest; the engine takes fewer."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _NEW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
 _LIKE_ID = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
@@ -28,6 +30,8 @@ def is_id(text: str) -> bool:
 
 def is_image(text: str) -> bool:
     """Whether an image can be looked up by this text: a reference, or (part of) an id."""
+    if len(text) > _LONGEST:
+        return False
     if _IMAGE_ID.fullmatch(text):
         return True
     try:
@@ -105,6 +109,9 @@ def plain_image(tenant: str, text: str) -> str | None:
 
 def check_image(text: str, *, field: str) -> Reference:
     """Return a reference; raises :class:`Denied` saying what is wrong with it."""
+    if len(text) > _LONGEST:
+        raise Denied(400, f"invalid reference format: {field}: more than {_LONGEST} characters",
+                     rule="G1")  # fmt: skip
     try:
         return Reference.parse(text)
     except UsageError as error:

@@ -6,11 +6,14 @@ import posixpath
 
 from wherry.proxy.policy.model import Denied, HostPath
 
+_LONGEST = 4096
 _KERNEL = ("/proc", "/sys", "/dev")
 
 
 def clean(text: str, *, field: str, rule: str) -> str:
     """Return an absolute path without ``.``, ``..`` and doubled slashes; raises :class:`Denied`."""
+    if len(text) > _LONGEST:
+        raise Denied(400, f"{field}: {text[:60]!r}… has more than {_LONGEST} characters", rule=rule)
     if not text.startswith("/"):
         raise Denied(400, f"{field}: {text!r} must be an absolute path", rule=rule)
     if ".." in text.split("/") or any(ord(char) < 32 for char in text):
