@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     data = tmp_path_factory.mktemp("data")
-    with serving(data, "--no-auth", "--no-access-log") as served:
+    with serving(data, "--no-auth", "--no-access-log", "--grace", "0") as served:
         deploy(served, "cat", ["cat"])
         deploy(served, "dead", ["false"], retries="0")
         deploy(served, "slow", ["sh", "-c", "echo begun >&2; echo first; sleep 600"])

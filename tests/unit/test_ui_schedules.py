@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.dashboard import Board, board
@@ -17,7 +17,8 @@ from tests.support.scheduling import Scheduling, SimulatedClock, scheduling
 
 from wherry.errors import NotFound
 from wherry.models import Exit, Output
-from wherry.server.schedule_pages import SchedulePages
+from wherry.server.schedule_pages import SchedulePages, what_of
+from wherry.triggers.cron.model import Definition
 from wherry.triggers.cron.service import Schedules
 from wherry.triggers.cron.sources import ScheduleSources
 
@@ -180,6 +181,18 @@ async def test_what_does_not_exist_is_told_and_looking_changes_nothing(made: Mad
         assert answer.status == 405
         assert (await made.board.post(f"/ui/schedules/nothing/{order}")).status == 404
     assert await made.on.runs("nightly") == []
+
+
+def test_what_a_schedule_runs_is_said_in_a_few_words() -> None:
+    given: list[dict[str, Any]] = [
+        {"function": "resize"}, {"kind": "run", "image": "busybox"},
+        {"kind": "exec", "container": "web", "command": ["x"]},
+        {"kind": "service-run", "service": "report"},
+        {"kind": "local", "command": ["echo", "two words"]},
+    ]  # fmt: skip
+    assert [what_of(Definition(name="n", schedule="@daily", **each)) for each in given] == [
+        "function resize", "run busybox", "exec web", "service-run report",
+        "local echo 'two words'"]  # fmt: skip
 
 
 async def test_secrets_of_a_definition_are_not_on_its_page(made: Made) -> None:

@@ -100,8 +100,9 @@ class SchedulePages:
 
 def what_of(definition: Definition) -> str:
     """Say what a schedule runs in a few words."""
-    what = definition.function or definition.image or definition.container
-    return f"{definition.kind} {what or shlex.join(definition.command or ())}"
+    named = (definition.function, definition.image, definition.container, definition.service)
+    what = next(filter(None, named), None) or shlex.join(definition.command or ())
+    return f"{definition.kind} {what}"
 
 
 def _settings(definition: Definition) -> list[tuple[str, str]]:

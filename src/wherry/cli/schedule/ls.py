@@ -44,7 +44,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _row(schedule: dict[str, Any]) -> list[str]:
     definition = schedule["definition"]
-    what = definition.get("function") or definition.get("image") or definition.get("container")
+    named = (definition.get(key) for key in ("function", "image", "container", "service"))
+    what = next(filter(None, named), None)
     upcoming = "paused" if schedule["paused"] else schedule.get("nextAt", "-")
     return [
         schedule["name"],
