@@ -233,11 +233,12 @@ async def test_a_handler_cannot_give_headers_of_framing(header: dict[str, str]) 
 
 
 async def test_a_client_that_leaves_ends_what_only_it_waited_for() -> None:
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def handler(exchange: Exchange) -> None:
         try:
             async with exchange.while_present():
+                begun.set()
                 await asyncio.Event().wait()
         except ClientLeft:
             ended.set()
@@ -246,9 +247,27 @@ async def test_a_client_that_leaves_ends_what_only_it_waited_for() -> None:
     async with standing(handler) as stand:
         client = stand.client()
         await client.send(GET)
-        client.close()
         async with asyncio.timeout(20):
+            await begun.wait()
+            client.close()
             await ended.wait()
+
+
+async def test_an_answer_for_nobody_is_not_made_and_a_change_is() -> None:
+    seen: list[str] = []
+
+    async def handler(exchange: Exchange) -> None:
+        seen.append(exchange.request.method)
+        await exchange.answer(200)
+
+    async with standing(handler) as stand:
+        for asked in (GET, post(b"x")):
+            client = stand.client()
+            await client.send(asked)
+            client.close()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*stand.serving)
+    assert seen == ["POST"]
 
 
 async def test_a_half_close_is_not_leaving() -> None:

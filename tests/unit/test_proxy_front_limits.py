@@ -85,6 +85,34 @@ async def test_one_client_too_many_is_refused_and_an_idle_one_gives_way() -> Non
         assert await first.rest() == b""
 
 
+async def test_requests_wait_for_their_turn_and_streams_take_none() -> None:
+    at_work = most = 0
+
+    async def forever() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.Event().wait()
+
+    async def handler(exchange: Exchange) -> None:
+        nonlocal at_work, most
+        if exchange.request.method == "PUT":
+            await exchange.stream(200, forever(), content_type="text/plain")
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(0.002)
+        at_work -= 1
+        await exchange.answer(200)
+
+    async with standing(handler, Patience(requests=2)) as stand:
+        for _ in range(3):
+            following = stand.client()
+            await following.send(GET.replace(b"GET", b"PUT"))
+            await following.until(b"1\r\nx\r\n")
+        clients = [stand.client() for _ in range(10)]
+        answers = await asyncio.gather(*(client.ask(GET) for client in clients))
+        assert [status for status, _ in answers] == [200] * 10
+        assert most == 2
+
+
 async def test_one_stream_too_many_is_refused() -> None:
     async def forever() -> AsyncIterator[bytes]:
         yield b"x"

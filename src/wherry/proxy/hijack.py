@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import select
 from typing import TYPE_CHECKING
 
 from wherry.errors import EngineError
+from wherry.proxy.front.leaving import has_left
 from wherry.proxy.front.problems import ClientLeft
 from wherry.proxy.pumps import SinkCut, SourceCut, pump
 from wherry.proxy.wires import SocketWire
@@ -84,8 +84,4 @@ async def _down(client: Duplex, engine: Duplex, first: bytes) -> None:
 
 def is_closed(wire: Duplex) -> bool:
     """Whether the other end has closed both directions, as far as a unix socket can tell."""
-    if not isinstance(wire, SocketWire):
-        return False
-    looked = select.poll()
-    looked.register(wire.socket, 0)
-    return any(event & select.POLLHUP for _, event in looked.poll(0))
+    return isinstance(wire, SocketWire) and has_left(wire.socket)

@@ -14,7 +14,7 @@ from wherry.proxy.front.body import FramedBody
 from wherry.proxy.front.buffer import Buffer, settle
 from wherry.proxy.front.exchange import Exchange
 from wherry.proxy.front.head import END, Head, check_bytes, parse, refuse
-from wherry.proxy.front.leaving import Presence
+from wherry.proxy.front.leaving import Presence, has_left
 from wherry.proxy.front.problems import ClientLeft, Refusal
 from wherry.proxy.front.request import Peer, Request
 from wherry.proxy.hijack import join
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from wherry.proxy.wires import Wire
 
 _log = logging.getLogger(__name__)
+_ASKING = frozenset({"GET", "HEAD"})
+"""Methods that are of no use without somebody who gets the answer."""
 
 
 class Connection:
@@ -43,6 +45,7 @@ class Connection:
         self._watched = watched
         self._buffer = Buffer(wire)
         self._body: FramedBody | None = None
+        self._has_turn = False
 
     async def serve(self) -> None:
         """Answer requests to the last, then close."""
@@ -81,9 +84,14 @@ class Connection:
             upgrade=head.upgrade,
         )
         exchange = Exchange(self, request, keeps=head.keeps)
+        await self._front.turns.acquire()
+        self._has_turn = True
         try:
+            if head.method in _ASKING and has_left(self._watched):
+                raise ClientLeft("the client left before its turn")
             await self._handle(exchange)
         finally:
+            self._end_turn()
             body.let_go()
         if not exchange.complete:
             return False
@@ -183,10 +191,16 @@ class Connection:
         if front.streams >= self.patience.streams:
             raise Refusal(429, f"{front.streams} streams are open, which is as many as may be")
         front.streams += 1
+        self._end_turn()
         try:
             yield
         finally:
             front.streams -= 1
+
+    def _end_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._front.turns.release()
 
     def presence(self, *, closed: bool = False) -> Presence:
         """Return a block that ends when the client leaves."""

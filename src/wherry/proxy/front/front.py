@@ -29,6 +29,8 @@ class Front:
         self.patience = patience or Patience()
         self.departures = Departures()
         self.room = Room(self.patience.bodies)
+        self.turns = asyncio.Semaphore(self.patience.requests)
+        """Of requests; a stream that has begun has had its turn."""
         self.streams = 0
         """Streams and hijacked connections that are open."""
         self.stopping = False

@@ -17,6 +17,13 @@ _ENDED = _CLOSED | select.EPOLLRDHUP
 message of its own, so the former is left."""
 
 
+def has_left(watched: socket.socket) -> bool:
+    """Whether the other end is all closed by now, as far as can be known without reading."""
+    looked = select.poll()
+    looked.register(watched, 0)
+    return any(event & (select.POLLHUP | select.POLLERR) for _, event in looked.poll(0))
+
+
 class Departures:
     """Watches sockets for a client that has left; epoll can say so without reading."""
 

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from wherry.proxy.front.front import Front
 
 _log = logging.getLogger(__name__)
-_BACKLOG = 512
+_BACKLOG = 4096
+_AT_ONCE = 64
+"""Clients that are accepted before others are served again."""
+_SERVED = 1280
+"""Clients of one listener at one time; more wait until they are accepted."""
 _LONGEST_PATH = 107
 _HANDSHAKE_SECONDS = 10.0
 _STRANGERS = 256
@@ -52,6 +56,8 @@ class Listener:
         self._path = path
         self._inode = path.stat().st_ino if path else 0
         self._serving: set[asyncio.Task[None]] = set()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._accepting = asyncio.create_task(self._accept())
 
     @property
@@ -72,6 +78,7 @@ class Listener:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            await self._has_room.wait()
             try:
                 connected, _ = await loop.sock_accept(self._socket)
             except OSError as error:
@@ -80,9 +87,30 @@ class Listener:
                 _log.warning("no client can be accepted", extra={"reason": str(error)})
                 await asyncio.sleep(_PAUSE)
             else:
-                task = asyncio.create_task(self._served(connected))
-                self._serving.add(task)
-                task.add_done_callback(self._serving.discard)
+                self._begin(connected)
+                self._accept_waiting()
+
+    def _accept_waiting(self) -> None:
+        """Accept those that came together: more than the backlog holds are turned away."""
+        for _ in range(_AT_ONCE):
+            if not self._has_room.is_set():
+                return
+            try:
+                connected, _ = self._socket.accept()
+            except OSError:  # nobody is left; what else it is, the next turn says
+                return
+            self._begin(connected)
+
+    def _begin(self, connected: socket.socket) -> None:
+        task = asyncio.create_task(self._served(connected))
+        self._serving.add(task)
+        if len(self._serving) >= _SERVED:
+            self._has_room.clear()
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._serving.discard(task)
+        self._has_room.set()
 
     async def _served(self, connected: socket.socket) -> None:
         try:

@@ -20,7 +20,7 @@ class Patience:
     """For a whole body that is read at once; a body that is streamed may take any time…"""
     rest: float = 300.0
     """…but the engine may hold something locked for it: for each next piece."""
-    bodies: int = 64 * 1024 * 1024
+    bodies: int = 32 * 1024 * 1024
     """For all bodies together that are read at once, and held."""
     answer: float = 60.0
     """For a client to take a whole answer; a stream may be taken at any pace."""
@@ -29,5 +29,7 @@ class Patience:
     linger_bytes: int = 256 * 1024
     connections: int = 1024
     """At once. An idle one gives way to a new one; without an idle one the new one is refused."""
+    requests: int = 128
+    """At work at once, so that no tenant keeps the engine busy alone; the others wait."""
     streams: int = 768
     """Streams and hijacked connections at once."""
