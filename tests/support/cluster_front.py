@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from wherry.errors import NotFound
 from wherry.remote import answers
 from wherry.remote.cluster.front import Clustered
 from wherry.remote.cluster.merging import Reply
+from wherry.remote.cluster.peers import Patience
 from wherry.remote.cluster.seal import Seal
 from wherry.remote.model import Answer, Call, Caller
 
@@ -58,6 +60,8 @@ class Cluster:
         self.members = members(self.place)
         self.members.load = 0.5
         self.here: list[Call] = []
+        self.hangs = False
+        """Whether this node's own engine does not answer."""
         self.does: Does = says(OWN)
         self.front = Clustered(
             self._handle,
@@ -66,10 +70,13 @@ class Cluster:
             seal=Seal("secret"),
             refused=lambda error: answers.failure(error, strict=strict),
             strict=strict,
+            patience=Patience(lists=0.05),
         )
 
     async def _handle(self, call: Call) -> Answer:
         self.here.append(call)
+        if self.hangs:
+            await asyncio.Event().wait()
         done = self.does(call)
         if isinstance(done, Exception):
             raise done

@@ -139,6 +139,17 @@ async def test_our_own_failure_does_not_hide_the_rows_of_others(cluster: Cluster
     assert answer.headers["docker-server-failed"] == f"{OWN} (it answered 503)"
 
 
+async def test_our_own_engine_that_hangs_holds_up_nobodys_list(cluster: Cluster) -> None:
+    cluster.hangs = True
+    with pytest.raises(Fault, match=f"these did not answer: {OWN} .no answer within 0.05 s"):
+        await cluster.ask("GET")
+    cluster.node(A, 0.1)
+    cluster.place.clock.now += 4
+    answer = await cluster.ask("GET")
+    assert fields(answer) == [{"names": A, "host": A}]
+    assert answer.headers["docker-server-failed"] == f"{OWN} (no answer within 0.05 s)"
+
+
 async def test_when_every_node_fails_so_does_the_list(cluster: Cluster) -> None:
     cluster.does = lambda _: Fault("the engine is away", status=503, compatible=500)
     cluster.node(A, 0.1, lambda _: NoAnswer("no connection"))
@@ -170,7 +181,7 @@ async def test_a_strict_answer_does_not_say_missing_while_a_node_is_silent() -> 
     cluster = Cluster(strict=True)
     cluster.does = lambda _: NotFound("No such container: web")
     cluster.node(A, 0.1, lambda _: NoAnswer("no connection"))
-    with pytest.raises(Fault, match=f"these did not: {A}") as raised:
+    with pytest.raises(Fault, match=f"these did not answer: {A}") as raised:
         await cluster.ask("GET", "web")
     assert raised.value.status == 503
 

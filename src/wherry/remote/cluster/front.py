@@ -15,7 +15,7 @@ from wherry.remote.cluster import merging
 from wherry.remote.cluster.forwarded import PROOF, client_of, is_forced
 from wherry.remote.cluster.merging import Failure, Reply
 from wherry.remote.cluster.metrics import ClusterNumbers
-from wherry.remote.cluster.peers import MOST, NoAnswer, NotAsked, Peers, TooLarge
+from wherry.remote.cluster.peers import MOST, NoAnswer, NotAsked, Patience, Peers, TooLarge
 from wherry.remote.faults import Fault
 from wherry.remote.model import Answer, Call, Handler
 from wherry.service.live import CallerLeft
@@ -61,6 +61,7 @@ class Clustered:
         seal: Seal,
         refused: Callable[[WherryError], Answer],
         strict: bool = False,
+        patience: Patience | None = None,
     ) -> None:
         """``refused`` is how this node answers an error, and ``strict`` how it answers at all."""
         self._handler = here
@@ -69,6 +70,7 @@ class Clustered:
         self._seal = seal
         self._refused = refused
         self._strict = strict
+        self._patience = patience or Patience()
         self._placed: dict[str, int] = {}
         self.numbers = ClusterNumbers(members)
 
@@ -177,6 +179,8 @@ class Clustered:
             and _TOO_LARGE in {each.reason for each in failures}
         ):
             return await self._where_it_is(call)  # as it comes: it is too much to be held
+        if not replies:
+            raise self._unknown(failures)
         headers = merging.told(failures, answered=len(replies))
         if call.target == "" and any(reply.is_success for reply in replies):
             return self._rows(replies, failures, headers=headers)
@@ -229,8 +233,14 @@ class Clustered:
         return reply
 
     async def _reply_here(self, call: Call) -> Reply | Failure:
-        answer = await self._here(call)
-        body = answer.body if isinstance(answer.body, bytes) else await _whole(answer)
+        """Answer for this node, within the time that the others have."""
+        bound = self._patience.bound(call)
+        try:
+            async with asyncio.timeout(bound):
+                answer = await self._here(call)
+                body = answer.body if isinstance(answer.body, bytes) else await _whole(answer)
+        except TimeoutError:
+            return Failure(host=self._members.own, reason=f"no answer within {bound:g} s")
         if body is None:
             return Failure(host=self._members.own, reason=_TOO_LARGE)
         headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -251,7 +261,7 @@ class Clustered:
     def _unknown(self, failures: Sequence[Failure]) -> Fault:
         silent = ", ".join(f"{each.host} ({each.reason})" for each in failures)
         return Fault(
-            f"it is on none of the nodes that answered; these did not: {silent}",
+            f"none of the nodes that answered has it; these did not answer: {silent}",
             status=503,
             compatible=500,
         )

@@ -61,6 +61,12 @@ class Patience:
     engine: float = 60.0
     """For another answer that takes no program's time: logs, a removal."""
 
+    def bound(self, call: Call) -> float | None:
+        """Return how long a whole answer may take; None: as long as its program does."""
+        if not call.target:
+            return self.lists
+        return self.engine if call.method in {"GET", "DELETE"} else None
+
 
 class Peers:
     """A client for other nodes: no redirects, no proxies, no cookies, and no second tries."""
@@ -72,11 +78,13 @@ class Peers:
         tls: ssl.SSLContext | None = None,
         patience: Patience | None = None,
         most: int = MOST,
+        output: int = MOST,
     ) -> None:
-        """``most`` is the bytes of one node's answer."""
+        """Bound the bytes of one node's answer: ``output`` for an exec, which is not repeated."""
         self._seal = seal
         self._patience = patience or Patience()
         self._most = most
+        self._output = output
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         self._probes: dict[str, tuple[float, asyncio.Task[None]]] = {}
@@ -91,9 +99,7 @@ class Peers:
 
     async def ask(self, node: Node, call: Call) -> Reply:
         """Return a node's whole answer; raises NoAnswer or TooLarge."""
-        bound = self._patience.engine if call.method in {"GET", "DELETE"} else None
-        if not call.target:
-            bound = self._patience.lists
+        bound = self._patience.bound(call)
         try:
             async with asyncio.timeout(bound):
                 return await self._ask(node, call)
@@ -139,21 +145,14 @@ class Peers:
                 node, asyncio.create_task(self._request(node, call, sending=sending))
             )
             try:
-                body = await self._attended(node, asyncio.create_task(self._whole(response)))
+                most = self._output if call.method == "POST" else self._most
+                body = await self._attended(node, asyncio.create_task(_whole(response, most)))
             finally:
                 response.close()
         except _BROKEN as error:
             raise NoAnswer(_reason(error)) from error
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(host=node.host, status=response.status, headers=headers, body=body)
-
-    async def _whole(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for piece in response.content.iter_chunked(_READ_AT_ONCE):
-            body += piece
-            if len(body) > self._most:
-                raise TooLarge("its answer is too large to be merged")
-        return bytes(body)
 
     async def _request(
         self, node: Node, call: Call, *, sending: _Sending
@@ -307,6 +306,15 @@ async def _ended(task: asyncio.Task[Any]) -> None:
         await asyncio.wait({task})
     if not task.cancelled():
         task.exception()
+
+
+async def _whole(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_chunked(_READ_AT_ONCE):
+        body += piece
+        if len(body) > most:
+            raise TooLarge("its answer is too large to be merged")
+    return bytes(body)
 
 
 def trust(ca: Path | None) -> ssl.SSLContext:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from wherry.remote.settings import RemoteSettings
 
 _PING = Request(method="GET", target="/_ping")
+_ESCAPED = 6
+"""Bytes that one byte of output is in JSON, at most: ``\\u0000``."""
+_AROUND = 64 * 1024
+"""Bytes of an answer that are no output."""
 _SHORT = 0.5
 """Seconds over which the first load is measured."""
 
@@ -63,7 +67,7 @@ async def clustered(
             sealed_only=settings.cluster_token is not None,
         )
         members = Members(shared, how)
-        peers = Peers(seal=seal, tls=tls)
+        peers = Peers(seal=seal, tls=tls, output=_ESCAPED * settings.output_limit + _AROUND)
         stack.push_async_callback(peers.aclose)
         await members.join()
         stack.push_async_callback(members.leave)
