@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aio_pika
+import pytest
 from tests.chaos.ground import TOKEN, Remains, engine, shell
 from tests.chaos.ground import run as call
 from tests.support.dispatching import dispatcher_process, end, run
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractIncomingMessage
     from tests.support.rabbitmq import Rabbit
 
+pytestmark = pytest.mark.timeout(300)
 MESSAGES = 2000
 FAILING = 20
 """One message in so many fails."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.chaos.ground import Remains, engine, shell
 from tests.chaos.ground import run as call
-from tests.support.dispatching import producer, queue  # noqa: F401 - fixtures
 from tests.support.funker_peers import raw_call
 from tests.support.load import Load, loading
 from tests.support.local_harness import data_directory
@@ -32,7 +31,7 @@ SLOW = 3
 ENOUGH = 8
 
 
-def configured(path: Path, rabbit: Rabbit, queue: str, *, port: int, slow: str) -> Path:  # noqa: F811
+def configured(path: Path, rabbit: Rabbit, queue: str, *, port: int, slow: str) -> Path:
     path.write_text(
         f"""
 [functions.upper]
@@ -63,8 +62,8 @@ overlap = "allow"
 
 async def test_one_signal_ends_or_hands_back_every_accepted_call_of_every_trigger(
     rabbit: Rabbit,
-    queue: str,  # noqa: F811
-    producer: Producer,  # noqa: F811
+    queue: str,
+    producer: Producer,
     tmp_path: Path,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -123,7 +122,7 @@ def over_http(served: Served) -> str:
 
 def busy(served: Served, *loads: Load) -> bool:
     """Whether every trigger has had enough, and goes on."""
-    (queue,) = answer(served, "/system/dispatch")  # noqa: F811
+    (queue,) = answer(served, "/system/dispatch")
     runs = answer(served, "/system/schedules/tick/runs")
     dispatched: int = queue["acknowledged"]
     return (
@@ -135,7 +134,7 @@ def busy(served: Served, *loads: Load) -> bool:
 
 
 async def all_results(
-    producer: Producer,  # noqa: F811
+    producer: Producer,
     data: Path,
     config: Path,
     *,
