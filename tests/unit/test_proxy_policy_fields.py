@@ -99,6 +99,7 @@ REFUSED_HOST: list[tuple[str, Any]] = [
     ("IOMaximumIOps", 1), ("IOMaximumBandwidth", 1), ("KernelMemory", 1), ("KernelMemoryTCP", 1),
     ("Capabilities", ["ALL"]), ("LxcConf", [{}]), ("Unknown", "x"), ("Init", "true"),
     ("StorageOpt", {"size": "1" * 400}), ("Tmpfs", {"/x": "size=" + "9" * 400}),
+    ("Tmpfs", {"/x": "nr_inodes=0"}), ("Tmpfs", {"/x": "size=50%"}),
     ("ConsoleSize", [1]), ("NanoCpus", -1), ("StorageOpt", {"size": "x"}),
 ]  # fmt: skip
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MODES = frozenset({"ro", "rw", "nocopy"})
 _TMPFS_FLAGS = frozenset({"ro", "rw", "noexec", "exec", "nosuid", "nodev"})
-_TMPFS_NUMBER = re.compile(r"(?:uid|gid|nr_inodes)=[0-9]{1,10}|mode=[0-7]{1,4}", re.ASCII)
+_TMPFS_NUMBER = re.compile(r"(?:uid|gid)=[0-9]{1,10}|mode=[0-7]{1,4}", re.ASCII)
 _RULE = "2.3 Mounts"
 
 
@@ -230,7 +230,7 @@ def _tmpfs(fields: Fields, policy: Policy) -> dict[str, str]:
                 kept.append(option)
             else:
                 fields.refuse("Tmpfs", f"the option {option!r} is not allowed; size, mode, uid, "
-                              f"gid, nr_inodes, {', '.join(sorted(_TMPFS_FLAGS))} are")  # fmt: skip
+                              f"gid, {', '.join(sorted(_TMPFS_FLAGS))} are")  # fmt: skip
         found[path] = ",".join([*kept, f"size={size}"])
     return found
 

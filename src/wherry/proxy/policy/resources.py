@@ -22,6 +22,8 @@ _ULIMITS = frozenset(
     {"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nofile", "nproc",
      "rss", "sigpending", "stack"}
 )  # fmt: skip
+_KERNELS = {"msgqueue": 819_200, "sigpending": 65_536}
+"""What costs memory of the kernel's, for the user that root of all containers is."""
 _MEMLOCK = 8 * 1024 * 1024
 
 
@@ -160,8 +162,8 @@ def _most(name: str, limits: Limits) -> int | None:
         return 0
     if name == "memlock":
         return _MEMLOCK
-    if name == "msgqueue":
-        return 819_200
+    if name in _KERNELS:
+        return _KERNELS[name]
     return getattr(limits, _MOST[name]) if name in _MOST else None
 
 
