@@ -67,6 +67,9 @@ class Listener:
 
     async def close(self) -> None:
         """Accept no more, and remove the socket's file if it is still our own."""
+        # Before the cancellation: an accept that is due by now would find its future cancelled, and
+        # its client would wait for ever.
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._accepting.cancel()
         await asyncio.wait([self._accepting])
         self._socket.close()
