@@ -8,6 +8,7 @@ from tests.support.cluster_front import A, Cluster
 from wherry.errors import NotFound
 from wherry.remote.cluster.forwarded import client_of, handed_on
 from wherry.remote.cluster.seal import Seal
+from wherry.remote.turns import Full
 
 
 @pytest.fixture
@@ -79,3 +80,13 @@ def test_headers_that_are_no_ascii_are_not_handed_on() -> None:
         method="GET", target="", client="", seal=Seal("secret"), key=None,
     )  # fmt: skip
     assert sent == {"x-b": "tea", "docker-server": "force"}
+
+
+async def test_another_node_is_told_when_there_is_no_room(cluster: Cluster) -> None:
+    cluster.does = lambda _: Full(waiting=3, retry_after=7)
+    headers = handed_on(
+        {}, method="PUT", target="", client="", seal=Seal("secret"), key=cluster.members.key
+    )
+    answer = await cluster.ask("PUT", headers=headers)
+    assert (answer.status, answer.headers["docker-server-turned-away"]) == (503, "1")
+    assert answer.headers["Retry-After"] == "7"

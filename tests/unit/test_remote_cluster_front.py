@@ -71,16 +71,19 @@ async def test_a_request_that_a_node_took_is_never_sent_to_another_one(cluster: 
     assert not cluster.here
 
 
-@pytest.mark.parametrize("status", [401, 503])
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(status=401), Answer(status=503, headers={"docker-server-turned-away": "1"})],
+)
 async def test_a_node_that_turns_it_away_leaves_it_to_the_next(
-    cluster: Cluster, status: int
+    cluster: Cluster, answer: Answer
 ) -> None:
-    cluster.node(A, 0.1, lambda _: Answer(status=status))
+    cluster.node(A, 0.1, lambda _: answer)
     cluster.node(B, 0.2)
     assert fields(await cluster.ask("PUT"))["raw"] == f"{B}\n"
 
 
-@pytest.mark.parametrize("status", [200, 202, 400, 403, 409, 429, 500])
+@pytest.mark.parametrize("status", [200, 202, 400, 403, 409, 429, 500, 502, 503])
 async def test_every_other_answer_of_a_node_is_the_answer(cluster: Cluster, status: int) -> None:
     cluster.node(A, 0.1, lambda _: Answer(status=status, body=b"{}"))
     assert (await cluster.ask("PUT")).status == status

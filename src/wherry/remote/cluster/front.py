@@ -18,6 +18,7 @@ from wherry.remote.cluster.metrics import ClusterNumbers
 from wherry.remote.cluster.peers import MOST, NoAnswer, NotAsked, Patience, Peers, TooLarge
 from wherry.remote.faults import Fault
 from wherry.remote.model import Answer, Call, Handler
+from wherry.remote.turns import Full
 from wherry.service.live import CallerLeft
 from wherry.web.duplex import AnswerCut
 
@@ -45,8 +46,6 @@ _ROUTES = frozenset(
     }
 )
 """Methods, and whether the path names something: what concerns other nodes."""
-_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE})
-"""Answers of a node that has surely not carried a request out: the next one may."""
 
 
 class Clustered:
@@ -141,7 +140,7 @@ class Clustered:
                 status=502,
                 compatible=500,
             ) from error
-        if answer.status in _REFUSED:
+        if answer.status == HTTPStatus.UNAUTHORIZED or merging.TURNED_AWAY in answer.headers:
             await _close(answer)
             if answer.status == HTTPStatus.UNAUTHORIZED:
                 _log.warning("a node does not take a client's token", extra={"node": node.host})
@@ -253,6 +252,9 @@ class Clustered:
         except NotFound as error:
             answer = self._refused(error)
             return replace(answer, headers={**answer.headers, merging.MISSING: "1"})
+        except Full as error:
+            answer = self._refused(error)
+            return replace(answer, headers={**answer.headers, merging.TURNED_AWAY: "1"})
         except (CallerLeft, AnswerCut):
             raise
         except WherryError as error:

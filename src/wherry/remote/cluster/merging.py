@@ -14,6 +14,8 @@ HOST = "docker-server-host"
 """Header: the node that an answer is of."""
 MISSING = "docker-server-missing"
 """Header between nodes: there is no such container here."""
+TURNED_AWAY = "docker-server-turned-away"
+"""Header between nodes: there was no room, and nothing was done."""
 NODES = "docker-server-nodes"
 """Header of a merged answer: how many nodes are in it."""
 
