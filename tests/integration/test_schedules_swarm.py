@@ -13,7 +13,7 @@ from tests.support.dockerd import Dockerd, running_dockerd
 from wherry.engines.docker.address import Address
 from wherry.engines.docker.engine import DockerEngine
 from wherry.engines.docker.services import tasks_of
-from wherry.errors import Conflict, EngineError, StartError, Unsupported
+from wherry.errors import EngineError, StartError, Unsupported
 from wherry.models import Exit
 from wherry.server.services import EngineServices
 from wherry.triggers.cron import swarm
@@ -21,6 +21,7 @@ from wherry.triggers.cron.checking import checked
 from wherry.triggers.cron.jobs import Jobs
 from wherry.triggers.cron.model import Definition
 from wherry.triggers.cron.outputs import Outputs
+from wherry.triggers.cron.performing import StillRuns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -161,7 +162,7 @@ async def test_a_service_that_is_left_is_stopped_and_a_running_one_is_not_begun_
 
     running = asyncio.create_task(ran(managed, definition))
     await until(is_running)
-    with pytest.raises(Conflict, match="has tasks that run still"):
+    with pytest.raises(StillRuns, match="has tasks that run still"):
         await ran(managed, definition)
     running.cancel()
     await asyncio.wait([running])

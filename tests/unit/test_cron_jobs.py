@@ -23,10 +23,11 @@ from wherry.models import Exit, Output
 from wherry.service.service import FunctionService
 from wherry.testing import MemoryEngine
 from wherry.triggers.cron.checking import check_allowed, checked, shown
+from wherry.triggers.cron.clock import WallClock
 from wherry.triggers.cron.jobs import Events, Jobs
-from wherry.triggers.cron.model import OUTPUT, Definition, Run
-from wherry.triggers.cron.outputs import Outputs
-from wherry.triggers.cron.performing import perform
+from wherry.triggers.cron.model import OUTPUT, Definition, Run, Schedule
+from wherry.triggers.cron.outputs import Outputs, Write
+from wherry.triggers.cron.performing import StillRuns, perform
 from wherry.triggers.cron.reporting import Reports
 
 if TYPE_CHECKING:
@@ -195,9 +196,21 @@ async def test_the_last_10_mib_of_each_stream_are_kept() -> None:
     assert (outputs.stderr, outputs.truncated) == (b"e", True)
 
 
-async def test_what_cannot_be_run_is_a_failed_run_with_its_reason(jobs: Jobs) -> None:
-    from wherry.triggers.cron.clock import WallClock
+async def test_what_others_have_begun_is_skipped_and_not_tried_again() -> None:
+    tries = []
 
+    async def do(schedule: Schedule, *, id: str, write: Write) -> Exit:  # noqa: A002
+        tries.append(id)
+        raise StillRuns("service 'report' has tasks that run still")
+
+    clock = WallClock()
+    run = await perform(checked(definition(function="f", retries=3)), RUN, do=do, clock=clock)
+    clock.close()
+    assert (run.status, run.error, len(tries)) == (
+        "skipped", "service 'report' has tasks that run still", 1)  # fmt: skip
+
+
+async def test_what_cannot_be_run_is_a_failed_run_with_its_reason(jobs: Jobs) -> None:
     clock = WallClock()
     run = await perform(checked(definition(function="none")), RUN, do=jobs, clock=clock)
     clock.close()

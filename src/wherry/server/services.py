@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+from wherry.errors import Conflict
 from wherry.models import new_id
 from wherry.triggers.cron.labels import Labelled
+from wherry.triggers.cron.performing import StillRuns
 from wherry.triggers.cron.swarm import ENABLED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager
 
     from wherry.engines.base import Engine
     from wherry.engines.docker.services import Services
@@ -53,14 +54,24 @@ class EngineServices:
         async with self._services.run(wanted, login=login) as tasks:
             yield tasks
 
-    def rerun(self, definition: Definition) -> AbstractAsyncContextManager[Events]:
-        """Start a service's tasks anew; leaving the block before their end stops them."""
-        return self._services.rerun(
+    @asynccontextmanager
+    async def rerun(self, definition: Definition) -> AsyncIterator[Events]:
+        """Start a service's tasks anew; leaving the block before their end stops them.
+
+        Raises :class:`StillRuns` for one that others have started, unless it may be replaced.
+        """
+        asked = self._services.rerun(
             definition.service or "",
             replicas=definition.replicas or 1,
             login=bool(definition.registry_auth),
             beside=definition.overlap != "skip",
         )
+        async with AsyncExitStack() as stack:
+            try:
+                tasks = await stack.enter_async_context(asked)
+            except Conflict as error:
+                raise StillRuns(str(error)) from error
+            yield tasks
 
     async def look(self) -> list[Labelled]:
         """Return the services that declare schedules."""

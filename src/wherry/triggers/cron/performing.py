@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from wherry.calls.retrying import Backoff
-from wherry.errors import WherryError
+from wherry.errors import Conflict, WherryError
 from wherry.triggers.cron.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -24,8 +24,15 @@ _LONGEST = 3600.0
 """Seconds between two tries at most."""
 
 
+class StillRuns(Conflict):
+    """What is to be run goes on already, begun by somebody else: this run is skipped."""
+
+
 class Perform(Protocol):
-    """Runs a job once. Cancelling it kills what it started before it returns."""
+    """Runs a job once. Cancelling it kills what it started before it returns.
+
+    Raises :class:`StillRuns` for a job that others have begun.
+    """
 
     async def __call__(self, schedule: Schedule, *, id: str, write: Write) -> Exit:  # noqa: A002
         """Run it under an id of its own; raises :class:`WherryError` when it cannot be run."""
@@ -60,7 +67,7 @@ async def perform(
         show(outputs)
         came = await _attempt(schedule, f"{run.id}.{attempt}", do=do, outputs=outputs)
         run = _noted(run, came, attempts=attempt)
-        if came.status == "succeeded" or attempt >= most:
+        if came.status in ("succeeded", "skipped") or attempt >= most:
             return replace(run, ended=clock.now())
         await clock.sleep(backoff.delay(attempt))
 
@@ -80,6 +87,8 @@ async def _attempt(
         if not deadline.expired():
             return _Try("failed", outputs, error=str(error) or "it ran out of time")
         return _Try("timed out", outputs, error=f"ended by its timeout of {schedule.timeout:g} s")
+    except StillRuns as error:
+        return _Try("skipped", outputs, error=str(error))
     except WherryError as error:
         return _Try("failed", outputs, error=str(error))
     except Exception as error:  # noqa: BLE001 - its run has to end, and says why
