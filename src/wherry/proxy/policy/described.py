@@ -57,7 +57,8 @@ HOST_FIELDS: Mapping[str, str] = {
     "CpuShares": "at most 1024",
     "CpusetCpus": "copied",
     "PidsLimit": "filled in, at most the quota; unlimited is the default",
-    "Ulimits": "a list of names; `nofile`, `nproc`, `memlock`, `msgqueue`, `sigpending` bounded; `core` is 0",
+    "Ulimits": "a list of names; `nofile`, `nproc`, `memlock`, `msgqueue`, "
+    "`sigpending` bounded; `core` is 0",
     "ShmSize": "filled in, at most `shm`",
     "StorageOpt": "`size`, at most `storage`",
     "OomKillDisable, MemorySwappiness, CpusetMems, CpuRealtimePeriod, CpuRealtimeRuntime, "
