@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -110,6 +111,47 @@ async def test_no_socket_is_given_further_down_than_the_policy_says(house: House
     assert "not given any further down" in said.stderr
     assert [each.name for each in house.proxy.registry.tenants()] == ["flat"]
     assert house.containers("flat") == []
+
+
+async def test_an_end_in_the_middle_of_creates_leaves_nothing(house: House) -> None:
+    body = json.dumps({"Image": "busybox", "Volumes": {"/x": {}}}).encode()
+    request = (
+        b"POST /v1.41/containers/create HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+
+    async def create(socket: Path) -> None:
+        with contextlib.suppress(OSError):  # the socket ends, too
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            writer.write(request)
+            await reader.read()
+            writer.close()
+
+    for turn, before in enumerate((0, 1, 3)):
+        socket = await house.add(f"brief{turn}", SHOWN)
+        tasks = [asyncio.create_task(create(socket)) for _ in range(16)]
+        await until(lambda: len(house.containers()) >= before)  # noqa: B023
+        await house.proxy.end(f"brief{turn}")
+        await asyncio.gather(*tasks)
+        assert house.containers() == []
+    assert not house.direct("GET", "/volumes")["Volumes"]
+    assert house.proxy.registry.pending() == []
+
+
+async def test_what_somebody_else_uses_is_not_touched_and_stays_on_record(house: House) -> None:
+    socket = await house.add("ci")
+    await house.docker(socket, "network", "create", "net")
+    stranger = foreign(house)
+    direct = house.dockerd.socket
+    assert (await house.docker(direct, "network", "connect", "ci.net", stranger)).code == 0
+    before = state_of(house, stranger)
+    await house.proxy.end("ci")
+    assert house.proxy.registry.tenant("ci").is_ending
+    assert [each.name for each in house.proxy.registry.owned("ci")] == ["net"]
+    assert state_of(house, stranger) == before
+    remove(house, stranger)
+    await house.proxy.end("ci")
+    assert not house.proxy.registry.has("ci")
 
 
 async def test_a_tenant_ends_when_its_time_has_come(house: House) -> None:

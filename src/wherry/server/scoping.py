@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry.engines.closing import finish
-from wherry.errors import WherryError
+from wherry.errors import Conflict, WherryError
 from wherry.proxy.front.listening import listen_tls
 from wherry.proxy.proxy import Proxy, ProxyOptions, running_proxy
 from wherry.proxy.tenants.places import Places
@@ -109,6 +109,12 @@ async def end_tenant(options: ProxyOptions, name: str) -> None:
     async with running_proxy(options) as proxy:
         if proxy.registry.has(name):
             await proxy.end(name)
+        if proxy.registry.has(name):
+            left = [f"{each.kind} {each.id}" for each in proxy.registry.owned(name)]
+            raise Conflict(
+                f"tenant {name!r}: not everything could be removed: {', '.join(left)}; see what "
+                "uses it, and end the tenant again"
+            )
 
 
 @asynccontextmanager
