@@ -12,7 +12,6 @@ from wherry.proxy.policy.patterns import ZONE
 _LONGEST = 512
 """Characters of an image's name with its registry, tag and digest; the engine takes fewer."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_NEW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
 _LIKE_ID = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
 _FULL = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}", re.ASCII)
@@ -41,15 +40,20 @@ def is_image(text: str) -> bool:
     return True
 
 
-def check_new(text: str, *, field: str) -> str:
+def check_new(text: str, *, field: str, least: int = 2) -> str:
     """Return a name for a new object; raises :class:`Denied` for one that could be mistaken.
 
+    The engine takes names of one character for networks only.
     What looks like an id would capture references to another object's id (F8).
     """
     text = text.removeprefix("/")
-    if not _NEW.fullmatch(text):
-        raise Denied(400, f"{field}: {text!r} is no name; a name is 2 to 128 letters, digits, "
-                     "'_', '.' and '-', and begins with a letter or digit", rule="G1")  # fmt: skip
+    if not _NAME.fullmatch(text) or len(text) < least:
+        raise Denied(
+            400,
+            f"{field}: {text!r} is no name; a name is {least} to 128 letters, digits, '_', '.' and "
+            "'-', and begins with a letter or digit",
+            rule="G1",
+        )
     if _LIKE_ID.fullmatch(text):
         raise Denied(400, f"{field}: {text!r} looks like an id; give a name with a letter that is "
                      "no hexadecimal digit", rule="F8")  # fmt: skip

@@ -67,7 +67,7 @@ class Connect:
 def parse_create(body: bytes, policy: Policy) -> NetworkCreate:
     """Read the body of ``POST /networks/create``; raises :class:`Denied`."""
     fields = Fields(strict_json.parse_object(body), section="2.7")
-    name = names.check_new(fields.text("Name"), field="Name")
+    name = names.check_new(fields.text("Name"), field="Name", least=1)
     if name in _RESERVED:
         fields.refuse("Name", f"{name!r} means something else; choose another")
     fields.choice("Driver", {"bridge"})
