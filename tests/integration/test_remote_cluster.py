@@ -17,8 +17,9 @@ from tests.support.cluster_nodes import ClusterNode, Heard, cluster, engines, to
 from tests.support.waiting import wait_until
 
 from wherry.remote.cluster.directory import Node
-from wherry.remote.cluster.peers import NotAsked, Peers, trust
+from wherry.remote.cluster.peers import NotAsked, Peers
 from wherry.remote.cluster.seal import Seal
+from wherry.remote.cluster.trust import trust
 from wherry.remote.model import Call, Caller
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
 from yarl import URL
 
-from wherry.errors import EngineError, UsageError
+from wherry.errors import EngineError
 from wherry.remote.cluster.forwarded import handed_on
 from wherry.remote.cluster.merging import HOST, Reply
+from wherry.remote.cluster.sending import Sending
 from wherry.remote.model import Answer
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Peers:
 
         Raises NotAsked when the node surely has not carried it out, otherwise NoAnswer.
         """
-        sending = _Sending(call)
+        sending = Sending(call)
         asking = asyncio.create_task(self._request(node, call, sending=sending))
         try:
             await self._taken(asking, sending)
@@ -124,7 +124,7 @@ class Peers:
         headers = {**_kept(response.headers), HOST: node.host}
         return Answer(status=response.status, headers=headers, body=_Pieces(self, node, response))
 
-    async def _taken(self, asking: asyncio.Task[Any], sending: _Sending) -> None:
+    async def _taken(self, asking: asyncio.Task[Any], sending: Sending) -> None:
         """Wait until the node wants the body, or has answered without it."""
         begun = asyncio.create_task(sending.started.wait())
         try:
@@ -139,7 +139,7 @@ class Peers:
             raise TimeoutError
 
     async def _ask(self, node: Node, call: Call) -> Reply:
-        sending = _Sending(call)
+        sending = Sending(call)
         try:
             response = await self._attended(
                 node, asyncio.create_task(self._request(node, call, sending=sending))
@@ -154,9 +154,7 @@ class Peers:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(host=node.host, status=response.status, headers=headers, body=body)
 
-    async def _request(
-        self, node: Node, call: Call, *, sending: _Sending
-    ) -> aiohttp.ClientResponse:
+    async def _request(self, node: Node, call: Call, *, sending: Sending) -> aiohttp.ClientResponse:
         headers = handed_on(
             call.headers,
             method=call.method,
@@ -231,38 +229,6 @@ class Peers:
         return self._session
 
 
-class _Sending:
-    """The body of a request, and whether any of it went out."""
-
-    def __init__(self, call: Call) -> None:
-        self._body = call.body
-        self._stdin: AsyncIterable[bytes] | None = call.stdin
-        self.started = asyncio.Event()
-        self.given_up = False
-
-    @property
-    def begun(self) -> bool:
-        return self.started.is_set()
-
-    @property
-    def has_body(self) -> bool:
-        return bool(self._body) or self._stdin is not None
-
-    def framing(self) -> dict[str, str]:
-        """Return the headers that say how long the body is."""
-        return {"content-length": str(len(self._body))} if self._stdin is None else {}
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        if self.given_up:
-            raise aiohttp.ClientError("given up")
-        self.started.set()
-        if self._stdin is None:
-            yield self._body
-            return
-        async for piece in self._stdin:
-            yield piece
-
-
 class _Pieces:
     """The body of a node's answer, as it comes."""
 
@@ -315,14 +281,6 @@ async def _whole(response: aiohttp.ClientResponse, most: int) -> bytes:
         if len(body) > most:
             raise TooLarge("its answer is too large to be merged")
     return bytes(body)
-
-
-def trust(ca: Path | None) -> ssl.SSLContext:
-    """Return how certificates of nodes are checked; raises :class:`wherry.errors.UsageError`."""
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"--node_ca: {ca} holds no certificates: {error}") from error
 
 
 def _query(query: Mapping[str, str]) -> str:

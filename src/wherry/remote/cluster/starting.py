@@ -18,10 +18,11 @@ from wherry.remote.cluster.front import Clustered
 from wherry.remote.cluster.load import Load
 from wherry.remote.cluster.members import Members, Membership
 from wherry.remote.cluster.origins import Origins, origin, parsed
-from wherry.remote.cluster.peers import Peers, trust
+from wherry.remote.cluster.peers import Peers
 from wherry.remote.cluster.s3 import Bucket
 from wherry.remote.cluster.seal import Seal
 from wherry.remote.cluster.state import number_in
+from wherry.remote.cluster.trust import trust
 
 if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient
