@@ -12,6 +12,7 @@ from typing import Literal
 
 _LOG = logging.getLogger(__name__)
 _LONGEST = 300
+_FULL = 64 * 1024 * 1024
 
 Verdict = Literal["allowed", "denied", "failed", "lifetime"]
 
@@ -34,10 +35,17 @@ class Entry:
 
 
 class Audit:
-    """A file that only grows; without one, lines go nowhere but to the log of the program."""
+    """A file of lines; without one they go nowhere.
 
-    def __init__(self, path: Path | None = None) -> None:
+    When it is full it becomes ``NAME.1``, in place of the one before, so that what a tenant asks
+    for cannot fill the disk.
+    """
+
+    def __init__(self, path: Path | None = None, *, full: int = _FULL) -> None:
+        self._path = path
+        self._full = full
         self._file = None if path is None else _open(path)
+        self._size = 0 if self._file is None else os.fstat(self._file).st_size
 
     def write(self, entry: Entry) -> None:
         """Write a line. A disk that is full stops the log and not the proxy."""
@@ -56,9 +64,20 @@ class Audit:
             return
         data = json.dumps(kept, ensure_ascii=True).encode() + b"\n"
         try:
+            if self._size + len(data) > self._full:
+                self._turn()
             os.write(self._file, data)  # one write is one line, whoever else has the file
+            self._size += len(data)
         except OSError as error:
             _LOG.warning("the audit log cannot be written", extra={"error": str(error)})
+
+    def _turn(self) -> None:
+        assert self._path is not None
+        assert self._file is not None
+        self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+        new = _open(self._path)
+        os.close(self._file)
+        self._file, self._size = new, 0
 
     def close(self) -> None:
         """Close the file. Idempotent."""

@@ -214,13 +214,17 @@ class Proxy:
             newest=int(self._engine.upstream.version.partition(".")[2]),
             cgroup_parent=self._cgroup(tenant, policy),
             nesting=Nests(self),
-            closed_paths=(
-                str(self._options.directory.resolve()),
-                str(self._options.sockets.resolve()),
-            ),
+            closed_paths=self._closed_paths(),
         )
         self._scopes[name] = scope
         return scope
+
+    def _closed_paths(self) -> tuple[str, ...]:
+        """Return what nobody may mount: state and sockets of ours, and the engine's own socket."""
+        paths = [self._options.directory, self._options.sockets]
+        if self._options.address.scheme == "unix":
+            paths.append(Path(self._options.address.path))
+        return tuple({str(each) for path in paths for each in (path, path.resolve())})
 
     async def _close(self, name: str) -> None:
         await self._stop_listening(name)
