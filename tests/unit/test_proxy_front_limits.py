@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
+from typing import Self
 
+from tests.support.proxy_memory import MemoryWire
 from tests.support.proxy_wire import Client, echo, standing
 
-from wherry.proxy.front import Exchange, Patience
+from wherry.proxy.front import Exchange, Front, Patience, Peer
+from wherry.proxy.wires import SocketWire
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -63,6 +68,59 @@ async def test_a_client_that_says_nothing_is_let_go() -> None:
         client = stand.client()
         assert (await client.ask(GET))[0] == 200
         assert await client.rest() == b""
+
+
+class Ticking:
+    """Counts the turns that others get while a block runs."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._tick())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._task.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            self.turns += 1
+            await asyncio.sleep(0)
+
+
+async def test_many_requests_at_once_do_not_keep_the_loop_from_others() -> None:
+    async def handler(exchange: Exchange) -> None:
+        await exchange.answer(200)
+
+    front = Front(handler)
+    ours, theirs = socket.socketpair()
+    wire = MemoryWire([GET * 500])
+    async with Ticking() as ticking:
+        await front.serve(wire, watched=theirs, peer=Peer("unix"))
+    assert wire.written.count(b"HTTP/1.1 200 OK") == 500
+    assert ticking.turns > 400
+    front.departures.close()
+    ours.close()
+    theirs.close()
+
+
+async def test_a_stream_of_bytes_does_not_keep_the_loop_from_others() -> None:
+    ours, theirs = socket.socketpair()
+    wire = SocketWire(theirs)
+
+    def flood() -> None:
+        with ours:
+            ours.sendall(b"x" * (20 << 20))
+
+    sending = threading.Thread(target=flood)
+    sending.start()
+    async with Ticking() as ticking:
+        while await wire.read():
+            pass
+    sending.join()
+    wire.close()
+    assert ticking.turns > 50
 
 
 async def test_one_client_too_many_is_refused_and_an_idle_one_gives_way() -> None:

@@ -11,6 +11,7 @@ from wherry.engines.docker.duplex import Duplex
 from wherry.models import CHUNK
 
 _KEEPALIVE_IDLE = 30
+_EAGER = 4
 
 
 class Wire(Duplex, Protocol):
@@ -34,12 +35,26 @@ class SocketWire:
         self.socket = connected
         self._loop = asyncio.get_running_loop()
         self._ended = False
+        self._eager = 0
+        """Reads in a row that had nothing to wait for."""
         if connected.family != socket.AF_UNIX:
             _tune(connected)
 
     async def read(self) -> bytes:
-        """Return what is there, at most 64 KiB; empty is the end. Raises OSError when cut."""
-        return await self._loop.sock_recv(self.socket, CHUNK)
+        """Return what is there, at most 64 KiB; empty is the end. Raises OSError when cut.
+
+        A peer that always has more does not keep the loop from others.
+        """
+        if self._eager >= _EAGER:
+            self._eager = 0
+            await asyncio.sleep(0)
+        try:
+            data = self.socket.recv(CHUNK)
+        except (BlockingIOError, InterruptedError):
+            self._eager = 0
+            return await self._loop.sock_recv(self.socket, CHUNK)
+        self._eager += 1
+        return data
 
     async def write(self, data: bytes) -> None:
         """Send, and wait while the peer does not read. Raises OSError when cut."""

@@ -105,7 +105,9 @@ class Connection:
 
     async def _head(self) -> Head | None:
         """Return the next head, None when the client has asked for the last time."""
-        if not self._buffer.held and not await self._next_begins():
+        if self._buffer.held:
+            await asyncio.sleep(0)  # who has sent many requests at once is not the only one
+        elif not await self._next_begins():
             return None
         if (size := self._head_size(0)) is None:
             try:

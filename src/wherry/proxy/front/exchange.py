@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from wherry.proxy.front import answers
-from wherry.proxy.front.problems import ClientLeft, Refusal
+from wherry.proxy.front.problems import ClientLeft
 
 if TYPE_CHECKING:
     from wherry.proxy.front.connection import Connection
@@ -175,6 +175,3 @@ def _leaving() -> Iterator[None]:
         raise ClientLeft("the client did not take its answer in time") from error
     except OSError as error:
         raise ClientLeft(f"the client has left: {error}") from error
-
-
-__all__ = ["Exchange", "Handler", "Refusal"]
