@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,10 +16,15 @@ from tests.support.local_calls import data_with_busybox
 from tests.support.oci_layout import build_image
 from tests.support.registry import RegistryServer, registry_server
 
+from wherry.client import AsyncClient
 from wherry.engines import connect
 from wherry.errors import EngineUnavailable, UsageError
+from wherry.testing import MemoryEngine
 from wherry.triggers.amqp.address import Address
+from wherry.triggers.amqp.dispatcher import Dispatcher
 from wherry.triggers.amqp.options import DispatchOptions
+from wherry.triggers.amqp.performing import Performer
+from wherry.triggers.amqp.record import Record
 from wherry.triggers.amqp.session import session
 
 if TYPE_CHECKING:
@@ -120,19 +126,40 @@ async def test_a_heartbeat_is_agreed_on(rabbit: Rabbit, tmp_path: Path) -> None:
 
 
 async def test_who_takes_a_connection_and_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
-    over = asyncio.Event()
+    async with silent_broker() as (url, _):
+        asked = options(f"{url}?connection_timeout=50", tmp_path)
+        with pytest.raises(EngineUnavailable, match="the broker cannot be reached: Timeout"):
+            async with asyncio.timeout(10), session(asked):
+                pass
+
+
+async def test_a_stop_does_not_wait_for_a_broker_that_says_nothing(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    record = await Record.open(tmp_path)
+    async with AsyncClient(MemoryEngine()) as client, silent_broker() as (url, heard):
+        asked = options(f"{url}?connection_timeout=600000", tmp_path)
+        dispatcher = Dispatcher(asked, Performer(client=client), record=record, say=print)
+        running = asyncio.create_task(dispatcher.run(stop, at_once=stop, patient=True))
+        async with asyncio.timeout(30):
+            await heard.wait()
+            stop.set()
+            await running
+    await record.aclose()
+
+
+@asynccontextmanager
+async def silent_broker() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Take connections and never say a word; yield the address, and what tells of the first."""
+    heard, over = asyncio.Event(), asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.set()
         await reader.read()
         writer.close()
         over.set()
 
-    async with await asyncio.start_server(listen, "127.0.0.1", 0) as silent:
-        port = silent.sockets[0].getsockname()[1]
-        asked = options(f"amqp://127.0.0.1:{port}/?connection_timeout=50", tmp_path)
-        with pytest.raises(EngineUnavailable, match="the broker cannot be reached: Timeout"):
-            async with asyncio.timeout(10), session(asked):
-                pass
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        yield f"amqp://127.0.0.1:{server.sockets[0].getsockname()[1]}/", heard
         await over.wait()
 
 

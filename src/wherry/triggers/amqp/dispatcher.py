@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from wherry.errors import EngineError, EngineUnavailable, TooLarge, UsageError
@@ -79,7 +80,10 @@ class Dispatcher:
         pause, has_worked = _FIRST_PAUSE, False
         while not stop.is_set():
             try:
-                async with session(self._options) as opened:
+                async with AsyncExitStack() as stack:
+                    opened = await self._connect(stack, stop)
+                    if opened is None:
+                        return
                     pause, has_worked = _FIRST_PAUSE, True
                     await self._serve(opened, stop=stop, at_once=at_once)
             except (EngineUnavailable, SessionLost, UsageError) as error:
@@ -89,6 +93,20 @@ class Dispatcher:
             if not stop.is_set():
                 await _happens(stop, within=pause)
                 pause = min(2 * pause, self._options.longest_pause)
+
+    async def _connect(self, stack: AsyncExitStack, stop: asyncio.Event) -> Session | None:
+        """Connect; None when it is to stop before the broker has said a word."""
+        connecting = asyncio.create_task(stack.enter_async_context(session(self._options)))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                return connecting.result()
+        finally:
+            stopping.cancel()
+            connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+        return None
 
     def _note(self, error: Exception) -> None:
         """Say once why nothing is heard, and then only what is new."""
