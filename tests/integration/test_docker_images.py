@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.dockerd import Dockerd, running_dockerd
 from tests.support.oci_layout import build_image
 from tests.support.registry import PASSWORD, USER, RegistryServer, registry_server
+from tests.support.registry_relay import reachable
 
 from wherry import streams
 from wherry.engines.docker.address import Address
@@ -41,28 +40,6 @@ def registry(
         server.put_image(build_image(), "ferry/busybox", "latest")
         server.put_image(build_image({"second": b"2"}), "ferry/busybox", "second")
         yield server
-
-
-@asynccontextmanager
-async def reachable(daemon: Dockerd, registry: RegistryServer) -> AsyncIterator[None]:
-    """Let the daemon, whose network has no way out, reach a registry under its own name."""
-    host, _, port = registry.host.partition(":")
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner, outer = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(_copy(reader, outer), _copy(inner, writer))
-
-    async with await asyncio.start_server(relay, sock=daemon.listen(int(port))):
-        yield
-    await asyncio.sleep(0.05)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
 
 
 async def run(engine: DockerEngine, image: str, *command: str, pull: PullPolicy = "missing") -> str:

@@ -139,6 +139,18 @@ def _record(scope: Scope, id_: str, text: str, *, made: bool) -> None:
         reference = _with(before.reference, text)
         name = _with(before.name, text) if made else before.name
     images.record(scope, id_, reference=reference, name=name)
+    for other in scope.registry.owned(scope.name, "image"):
+        if other.id != id_ and text in other.reference.split():  # it had the name until now
+            images.record(
+                scope,
+                other.id,
+                reference=_without(other.reference, text),
+                name=_without(other.name, text),
+            )
+
+
+def _without(words: str, word: str) -> str:
+    return " ".join(each for each in words.split() if each != word)
 
 
 def _with(words: str, word: str) -> str:
@@ -185,9 +197,12 @@ async def _let_go(scope: Scope, owned: Owned, text: str) -> list[dict[str, str]]
     gone: list[dict[str, str]] = [{"Untagged": familiar}]
     if familiar in owned.name.split() and len(scope.registry.holders("image", owned.id)) == 1:
         gone = await _delete(scope, familiar)
-    reference = " ".join(word for word in owned.reference.split() if word != familiar)
-    name = " ".join(word for word in owned.name.split() if word != familiar)
-    images.record(scope, owned.id, reference=reference, name=name)
+    images.record(
+        scope,
+        owned.id,
+        reference=_without(owned.reference, familiar),
+        name=_without(owned.name, familiar),
+    )
     await images.forget_if_gone(scope, owned.id)
     return gone
 
