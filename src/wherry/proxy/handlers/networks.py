@@ -11,7 +11,7 @@ from wherry.proxy.handlers import filtering, resolving
 from wherry.proxy.handlers.call import unbroken
 from wherry.proxy.handlers.containers import name_taken
 from wherry.proxy.policy import answers, filters, networks
-from wherry.proxy.policy.model import Denied, Kind, Named
+from wherry.proxy.policy.model import Denied, Kind, Named, Profile
 from wherry.proxy.tenants.model import Amounts
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "bridge"
 """What the tenant calls the network that stands in for the default one."""
+
+_NONE = "none"
 
 
 async def ensure_default(scope: Scope) -> None:
@@ -71,8 +73,13 @@ async def show_all(call: Call) -> None:
 async def show(call: Call) -> None:
     """Describe one."""
     scope = call.scope
-    owned, described = await scope.inspect(_named(call))
-    call.about(owned)
+    if call.route.name == _NONE:  # it is everybody's, and shows of whom it has only the own
+        described = await scope.call("GET", f"/networks/{_NONE}")
+    else:
+        if call.route.name == DEFAULT and scope.policy.profile is not Profile.READONLY:
+            await ensure_default(scope)
+        owned, described = await scope.inspect(_named(call))
+        call.about(owned)
     await call.exchange.json(200, answers.network(described, scope.view()))
 
 
