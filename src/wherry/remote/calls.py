@@ -42,6 +42,7 @@ _FIRST = 60.0
 """Seconds in which a call has to be told."""
 _READING = 600.0
 """Seconds that a client has to read the rest of a call that is over."""
+_PING_SECONDS = 5.0
 _BODY = 256 * 1024
 _HELD = 256 * 1024 * 1024
 """Bytes of all calls together, which are mostly the files that go into their containers."""
@@ -150,7 +151,7 @@ class Calls:
         # way, what it has not read yet would be lost.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READING):
-                await asyncio.Event().wait()
+                await _ping(exchange)
         await exchange.end()
 
     async def _worked(
@@ -158,11 +159,13 @@ class Calls:
     ) -> bytes:
         """Do the work, which this client or a request of its own can end; return the last frame."""
         live.work = asyncio.create_task(self._work(exchange, live, frames=frames, caller=caller))
+        pinging = asyncio.create_task(_ping(exchange))
         try:
             await asyncio.wait([live.work])
         finally:
+            pinging.cancel()
             live.work.cancel()
-            await asyncio.wait([live.work])
+            await asyncio.wait([live.work, pinging])
         if live.work.cancelled():
             return _failure(EngineError("the call was ended"))
         match live.work.exception():
@@ -269,6 +272,13 @@ class Calls:
         kind = next(kind for kind in type(error).__mro__ if kind.__module__ == "wherry.errors")
         made: WherryError = kind(str(error).replace(f"engine {place}", "its engine"))
         return made
+
+
+async def _ping(exchange: Duplex) -> None:
+    """Send nothing every few seconds; a client that is gone then resets the connection."""
+    while True:
+        await asyncio.sleep(_PING_SECONDS)
+        await exchange.write(frame(protocol.PING))
 
 
 def _failure(error: WherryError) -> bytes:

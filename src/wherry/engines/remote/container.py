@@ -79,6 +79,8 @@ class RemoteContainer:
                 self._finished = True
                 self._raise_failure()
                 self._events.append(read_exit(payload))
+            case protocol.PING:
+                pass
             case protocol.DONE:
                 self._done = True
             case protocol.FAILED:

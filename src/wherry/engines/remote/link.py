@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from wherry.engines.remote.address import Address
 
 _CONNECT_SECONDS = 15.0
+_RESET = struct.pack("ii", 1, 0)
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 _FAILURES = (OSError, ssl.SSLError, h11.ProtocolError, EOFError, Garbled)
 """What sockets, TLS and parsers raise; TimeoutError is an OSError."""
@@ -86,7 +88,13 @@ class Link:
         return bytes(found[:most])
 
     def close(self) -> None:
-        """Drop the connection at once. Idempotent."""
+        """Drop the connection at once, with what is still to be sent. Idempotent.
+
+        An ordinary end would wait behind input that the server does not read.
+        """
+        if not self._writer.transport.is_closing():
+            raw: socket.socket = self._writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._writer.transport.abort()
 
     async def wait_closed(self) -> None:

@@ -20,7 +20,7 @@ ROOT = "/wherry/v1/"
 MEDIA = "application/vnd.wherry.call"
 FRAME_BYTES = 16 * 1024 * 1024
 """The largest frame that is taken: that of a call, with the files that go into its container."""
-Kind = Literal[b"C", b"I", b"E", b"S", b"O", b"R", b"Q", b"D", b"F"]
+Kind = Literal[b"C", b"I", b"E", b"S", b"O", b"R", b"Q", b"D", b"F", b"P"]
 CALL: Kind = b"C"
 """First, to the server: the invocation."""
 INPUT: Kind = b"I"
@@ -34,6 +34,9 @@ DONE: Kind = b"D"
 """Last: nothing of the container is left, or about to be."""
 FAILED: Kind = b"F"
 """Last, in place of the exit: why there is none."""
+PING: Kind = b"P"
+"""Nothing: sent now and then, because only who sends hears that a process at the other end is gone.
+Its farewell may wait for ever behind input that nobody reads."""
 _HEAD = struct.Struct(">cI")
 _ERRORS: Mapping[str, type[WherryError]] = {
     name: kind

@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         self.host.connections.discard(self)
         self._disarm()
         if self._watched:
-            self.host.departures.forget(self._fd)
+            self.host.departures.forget(self._fd, self._hang_up)
             self._watched = False
         self._closing = True
         self._writable.set()
@@ -378,7 +378,7 @@ class Connection(asyncio.Protocol):
         self._disarm()
         self._closing = True
         if self._watched:
-            self.host.departures.forget(self._fd)
+            self.host.departures.forget(self._fd, self._hang_up)
             self._watched = False
         self.host.connections.discard(self)
         head = request_of(scope, url=self._url, headers=self._headers)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from contextlib import suppress
 
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR | select.EPOLLET
 
@@ -28,10 +29,15 @@ class Departures:
         self._callbacks[fd] = gone
         self._epoll.register(fd, _GONE)
 
-    def forget(self, fd: int) -> None:
-        """Watch no more; to be called before the socket is closed."""
-        if self._callbacks.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+    def forget(self, fd: int, gone: Callable[[], None]) -> None:
+        """Watch no more, whoever has the descriptor by now.
+
+        Under TLS it is closed, and so not watched any more, before anybody hears of it.
+        """
+        if self._callbacks.get(fd) == gone:
+            del self._callbacks[fd]
+            with suppress(OSError):
+                self._epoll.unregister(fd)
 
     def close(self) -> None:
         """Stop watching."""
