@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.integration.test_docker_images import reachable
 from tests.support.oci_layout import build_image
 from tests.support.registry import PASSWORD, USER, registry_server
+from tests.support.registry_relay import reachable
 from tests.support.remote_pairs import PAIRS, Pair
 from tests.support.remote_server import RemoteClient, Reply, remote_server
 from tests.support.require import require
