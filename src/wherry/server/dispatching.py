@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from wherry.client import AsyncClient
 from wherry.functions.fixed import FixedFunctions
 from wherry.functions.secrets import SecretStore
+from wherry.proxy.tenants.places import Places
+from wherry.server.docker_api import with_docker_api
 from wherry.server.stopping import Stopping
 from wherry.server.turns import take_short_turns
 from wherry.service.service import FunctionService
@@ -46,7 +48,10 @@ class DispatchServer:
         take_short_turns()
         async with AsyncExitStack() as stack:
             functions = FixedFunctions.read(self.files, secrets=SecretStore(self.state / "secrets"))
-            client = await stack.enter_async_context(AsyncClient(self.engine))
+            places = Places(self.state.parent / "proxy")
+            client = await stack.enter_async_context(
+                AsyncClient(with_docker_api(self.engine, places=places))
+            )
             service = FunctionService(client, functions, max_timeout=self.timeout or 24 * 3600.0)
             stack.push_async_callback(service.aclose)
             record = await Record.open(self.options.state)
