@@ -112,6 +112,17 @@ def test_a_function_may_name_the_tenant_that_it_shares() -> None:
             wish(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["host_paths:/etc:rw", "capabilities:SYS_ADMIN", "ports:8000-9000", "gpus:true",
+     "no_new_privileges:false", "runtimes:x", "drop_capabilities:MKNOD", "labels:traefik."],
+)  # fmt: skip
+def test_a_function_cannot_open_the_machine_for_itself(text: str) -> None:
+    """Who may deploy a function has no right to the host by that."""
+    with pytest.raises(UsageError, match="opens something of this machine"):
+        wish(f"children:3,{text}")
+
+
 @pytest.mark.parametrize("name", ["", "A", "a.b", "-a", "a-", "a" * 33, "a/b", "..", "a\n"])
 def test_a_tenants_name_is_no_path_and_has_no_dot(name: str) -> None:
     with pytest.raises(UsageError):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import shutil
+import tomllib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from wherry.errors import Unsupported, UsageError
 from wherry.functions.declare import DOCKER_API
 from wherry.models import Mount
 from wherry.proxy.inject import TARGET, variables
+from wherry.proxy.policy.toml import parse_policy
 from wherry.proxy.proxy import ProxyOptions, running_proxy
 from wherry.proxy.quick import quick_policy
 from wherry.proxy.tenants.places import check_tenant_name
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from wherry.proxy.tenants.places import Places
 
 _LOG = logging.getLogger(__name__)
+_OPEN = frozenset({"limits", "profile", "images", "pull", "build", "copy_in", "copy_out"})
+"""Keys of a policy that a function may say of itself. Who may deploy need not be trusted with the
+machine, and ``host_paths`` or ``capabilities`` would be just that."""
 
 
 class NoDockerApi:
@@ -191,7 +196,14 @@ def wish(text: str) -> tuple[str, str]:
     if len(names) > 1:
         raise UsageError(f"docker_api: {text!r} names several tenants; give one")
     rest = ",".join(part for part in parts if not part.startswith("tenant:"))
-    return check_tenant_name(names[0]) if names else "", quick_policy(rest, field="docker_api")
+    policy = quick_policy(rest, field="docker_api")
+    if closed := set(tomllib.loads(policy)) - _OPEN:
+        raise UsageError(
+            f"docker_api: {min(closed)!r} opens something of this machine, which is not a "
+            "function's to choose; `wherry proxy` takes it from a policy file"
+        )
+    parse_policy(policy, name="docker_api")
+    return check_tenant_name(names[0]) if names else "", policy
 
 
 def with_docker_api(engine: Engine, *, places: Places) -> Engine:
