@@ -80,10 +80,8 @@ class Cgroups:
         return [self._root / kind / path for kind in self._kinds()]
 
     def _kinds(self) -> list[str]:
-        """Return the hierarchies of version 1; names may be links to one that is shared."""
-        return sorted(
-            path.name for path in self._root.iterdir() if path.is_dir() and path.name != "unified"
-        )
+        """Return all hierarchies: a runtime makes a container's group in each of them."""
+        return sorted(path.name for path in self._root.iterdir() if path.is_dir())
 
     def _make_first(self, path: str, ceiling: Ceiling) -> None:
         values = {
