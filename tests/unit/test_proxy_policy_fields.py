@@ -201,6 +201,25 @@ def test_a_path_of_the_host_is_mounted_only_below_an_open_root() -> None:
             host(policy, Binds=[bad])
 
 
+def test_what_is_below_a_root_that_may_be_written_is_not_mounted_by_the_root_around_it() -> None:
+    for roots in ("/srv", "/srv/out"), ("/srv/out", "/srv"):
+        policy = Policy(host_paths=tuple(HostPath(p, writable=p == "/srv/out") for p in roots))
+        for good in ("/srv/a:/x:ro", "/srv:/x:ro", "/srv/out:/x", "/srv/out:/x:ro"):
+            assert host(policy, Binds=[good])["Mounts"]
+        for bad in ("/srv/out/link:/x:ro", "/srv/out/link:/x", "/srv:/x", "/srv/outer:/x"):
+            with pytest.raises(Denied, match="Binds"):
+                host(policy, Binds=[bad])
+
+
+def test_a_root_that_is_a_link_itself_opens_nothing() -> None:
+    policy = Policy(host_paths=(HostPath("/srv"),))
+    body = b'{"Image":"busybox","HostConfig":{"Binds":["/srv:/x:ro"]}}'
+    created = containers.parse_create(body, policy)
+    found = Found(images={"busybox": FoundImage(IMAGE)}, host_paths={"/srv": "/etc"})
+    with pytest.raises(Denied, match="/etc"):
+        created.render(found, TenantView("ten", policy))
+
+
 def test_a_real_path_that_left_its_root_by_a_link_is_refused_in_the_end() -> None:
     policy = Policy(host_paths=(HostPath("/srv"),))
     body = b'{"Image":"busybox","HostConfig":{"Binds":["/srv/link:/x:ro"]}}'

@@ -55,20 +55,23 @@ def check_host(
 ) -> str:
     """Return a path of the host that may be mounted; raises :class:`Denied`.
 
-    Below a root that is writable for a tenant only the root itself is allowed: what is below it
-    can be exchanged for a link between this check and the mount. ``closed`` are directories that
-    hold sockets; nothing that contains one or is in one can be mounted.
+    Below a root that is writable for a tenant only the root itself is allowed, also when it is in
+    one that is not: what is below it can be exchanged for a link between this check and the mount.
+    ``closed`` are directories that hold sockets; nothing that contains one or is in one can be
+    mounted.
     """
     rule = "2.3 Binds"
     for other in closed:
         if _below(path, other) or _below(other, path):
             raise Denied(403, f"{field}: {path!r} holds the sockets of tenants", rule=rule)
-    for root in roots:
-        inside = path == root.path or (not root.writable and _below(path, root.path))
-        if inside and (root.writable or not writable):
-            return path
-        if inside:
-            raise Denied(403, f"{field}: {path!r} may be mounted read-only; add :ro", rule=rule)
+    if any(root.writable and path != root.path and _below(path, root.path) for root in roots):
+        raise Denied(403, f"{field}: {path!r} is below a directory that may be written, which can "
+                     "be mounted as a whole only", rule=rule)  # fmt: skip
+    around = [root for root in roots if _below(path, root.path)]
+    if any(root.writable or not writable for root in around):
+        return path
+    if around:
+        raise Denied(403, f"{field}: {path!r} may be mounted read-only; add :ro", rule=rule)
     open_to = ", ".join(root.path for root in roots) or "none; use a volume"
     raise Denied(403, f"{field}: {path!r} is not a directory of the host that may be mounted; "
                  f"there is {open_to}", rule=rule)  # fmt: skip

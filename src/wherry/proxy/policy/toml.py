@@ -168,7 +168,20 @@ def _host_paths(value: Any, field: str) -> tuple[HostPath, ...]:  # noqa: ANN401
         if posixpath.normpath(path) != path:
             raise UsageError(f"{field}: {text!r} must be written as {posixpath.normpath(path)!r}")
         found.append(HostPath(path, writable=mode == "rw"))
+    _check_nesting(found, field)
     return tuple(found)
+
+
+def _check_nesting(found: list[HostPath], field: str) -> None:
+    """Raise :class:`UsageError` for a directory that whoever writes another could exchange."""
+    for index, inner in enumerate(found):
+        for outer in found[:index] + found[index + 1 :]:
+            if inner.path == outer.path:
+                raise UsageError(f"{field}: {inner.path!r} must be there once")
+            if outer.writable and inner.path.startswith(f"{outer.path}/"):
+                raise UsageError(f"{field}: {inner.path!r} is in {outer.path!r}, which may be "
+                                 "written, so a link could be put in its place; give one that is "
+                                 "not in the other")  # fmt: skip
 
 
 def _ports(value: Any, field: str) -> Ports:  # noqa: ANN401
