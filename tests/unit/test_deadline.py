@@ -73,7 +73,7 @@ async def test_the_clock_runs_while_the_container_starts() -> None:
         assert [event async for event in container] == []
     assert events == [Exit(None, "timeout")]
     assert engine.cancelled
-    assert asyncio.get_running_loop().time() - begun < 1
+    assert asyncio.get_running_loop().time() - begun < 8
     result = await collect(SlowToStart(0.02), invocation("sleep", "9"))
     assert result.exit == Exit(137, "timeout")
 
