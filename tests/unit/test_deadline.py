@@ -74,7 +74,7 @@ async def test_the_clock_runs_while_the_container_starts() -> None:
     assert events == [Exit(None, "timeout")]
     assert engine.cancelled
     assert asyncio.get_running_loop().time() - begun < 8
-    result = await collect(SlowToStart(0.02), invocation("sleep", "9"))
+    result = await collect(SlowToStart(0.02), invocation("sleep", "9", timeout=0.3))
     assert result.exit == Exit(137, "timeout")
 
 
