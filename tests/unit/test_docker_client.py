@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import h11
 import pytest
 
 from wherry.engines.docker.address import Address
@@ -251,3 +252,16 @@ async def test_an_answer_before_the_end_of_the_body_is_read(tmp_path: Path) -> N
         request = await client.request("PUT", "/archive", body=endless())
         with pytest.raises(Refused, match="too much"):
             await client.send(request)
+
+
+async def test_chunks_that_come_together_are_one_piece_also_before_a_cut(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    engine = Engine(head + b"2\r\na\n\r\n" * 50 + b"5\r\ncut", keep=False)
+    async with client_of(engine, tmp_path) as client:
+        response = await client.send(await client.request("GET", "/containers/x/logs"))
+        pieces = []
+        with pytest.raises((EOFError, h11.RemoteProtocolError)):  # noqa: PT012 - until it is cut
+            async for piece in response.stream():
+                pieces.append(piece)  # noqa: PERF401 - what came before the cut counts
+        client.release(response.connection)
+    assert pieces[0].startswith(b"a\n" * 50)

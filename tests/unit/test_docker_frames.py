@@ -103,3 +103,13 @@ def test_an_endless_error_frame_is_not_collected_for_ever() -> None:
 def test_what_is_no_frame_is_an_error_and_never_output(wire: bytes) -> None:
     with pytest.raises(EngineError, match="not framed"):
         list(Frames().feed(wire))
+
+
+def test_lines_that_come_together_are_one_output_and_streams_keep_their_order() -> None:
+    wire = frame(1, b"a\n") + frame(1, b"b\n") + frame(2, b"oh\n") + frame(1, b"c\n")
+    found = list(Frames().feed(wire))
+    assert found == [
+        Output("stdout", b"a\nb\n"),
+        Output("stderr", b"oh\n"),
+        Output("stdout", b"c\n"),
+    ]

@@ -108,15 +108,21 @@ class Connection:
             self._http.receive_data(await self._duplex.read())
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body of the response; raises h11.RemoteProtocolError when it is cut."""
-        while True:
+        """Yield the body of the response; raises h11.RemoteProtocolError when it is cut.
+
+        Chunks that have come by one read are one piece: an engine sends one for each line of logs.
+        """
+        event: object = h11.NEED_DATA
+        while event is h11.NEED_DATA:
             event = await self._next()
-            if isinstance(event, h11.Data):
-                yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                return
-            else:
-                raise EOFError("the response ended early")  # noqa: TRY004
+            piece = bytearray()
+            while isinstance(event, h11.Data):
+                piece += event.data
+                event = self._http.next_event()
+            if piece:
+                yield bytes(piece)
+        if not isinstance(event, h11.EndOfMessage):
+            raise EOFError("the response ended early")  # noqa: TRY004
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body of the response; raises EOFError when it exceeds the limit."""

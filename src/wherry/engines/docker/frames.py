@@ -29,17 +29,26 @@ class Frames:
         self._error: bytearray | None = None
 
     def feed(self, data: bytes) -> Iterator[Output]:
-        """Yield what the bytes hold; raises EngineError for an error frame, or for no frames."""
-        view = memoryview(data)
-        while view:
-            if not self._left:
-                view = self._read_header(view)
-            part, view = view[: self._left], view[self._left :]
-            self._left -= len(part)
-            if self._error is not None:
-                self._read_error(part)
-            elif part and self._stream:
-                yield Output(self._stream, bytes(part))
+        """Yield what the bytes hold; raises EngineError for an error frame, or for no frames.
+
+        Frames of one stream that follow each other are one output: logs have one for each line.
+        """
+        stream: StreamName | None = None
+        parts: list[memoryview] = []
+        failure: EngineError | None = None
+        try:
+            for name, part in self._parts(memoryview(data)):
+                if stream is not None and name != stream:
+                    yield Output(stream, b"".join(parts))
+                    parts.clear()
+                stream = name
+                parts.append(part)
+        except EngineError as error:
+            failure = error  # what came before it counts
+        if stream is not None:
+            yield Output(stream, b"".join(parts))
+        if failure is not None:
+            raise failure
 
     def finish(self) -> None:
         """Raise EngineError unless the stream may end here: between two frames."""
@@ -49,7 +58,21 @@ class Frames:
                 f"({self._left or _HEADER.size - len(self._header)} more bytes were announced)"
             )
 
+    def _parts(self, view: memoryview) -> Iterator[tuple[StreamName, memoryview]]:
+        while view:
+            if not self._left:
+                view = self._read_header(view)
+            part, view = view[: self._left], view[self._left :]
+            self._left -= len(part)
+            if self._error is not None:
+                self._read_error(part)
+            elif part and self._stream:
+                yield self._stream, part
+
     def _read_header(self, view: memoryview) -> memoryview:
+        if not self._header and len(view) >= _HEADER.size:
+            self._begin(bytes(view[: _HEADER.size]))
+            return view[_HEADER.size :]
         missing = _HEADER.size - len(self._header)
         self._header += view[:missing]
         if len(self._header) == _HEADER.size:
