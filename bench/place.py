@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -115,3 +116,13 @@ class Place:
 
     async def _docker(self) -> Docker:
         return await self._stack.enter_async_context(private_engine())
+
+
+@contextmanager
+def scratch(place: Place) -> Iterator[Path]:
+    """Make a directory for one measurement."""
+    directory = Path(tempfile.mkdtemp(dir=place.directory))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)

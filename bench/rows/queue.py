@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sqlite3
-import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.harness import Bound, Row, Sides
+from bench.place import scratch
 from tests.support.queueing import Queueing, body, queueing, request
 
 if TYPE_CHECKING:
@@ -127,15 +126,6 @@ async def put(on: Queueing) -> None:
 async def ended(on: Queueing) -> int:
     stats = await on.store.stats()
     return CALLS - stats.queued - stats.running
-
-
-@contextmanager
-def scratch(place: Place) -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(dir=place.directory))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
 
 
 ROWS = (

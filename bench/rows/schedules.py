@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.harness import Bound, Missing, Row, Sides
+from bench.place import scratch
 
 from wherry.models import Exit
 from wherry.triggers.cron.clock import WallClock
@@ -142,15 +141,6 @@ async def nothing_due(place: Place) -> AsyncIterator[Sides]:
                 return 100 * (time.process_time() - used) / (time.monotonic() - began)
 
     yield Sides(ours)
-
-
-@contextmanager
-def scratch(place: Place) -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(dir=place.directory))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
 
 
 ROWS = (

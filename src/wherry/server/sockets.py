@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wherry.errors import EngineError, UsageError
+from wherry.web.unix import bind_unix
 
 _BACKLOG = 2048
 
@@ -55,38 +54,8 @@ def _unix(text: str, *, mode: int) -> Iterator[Listener]:
     path = Path(text.removeprefix("unix:").removeprefix("//")).absolute()
     if not text.removeprefix("unix:"):
         raise UsageError(f"--listen: {text!r} must be unix:PATH")
-    _remove_stale(path)
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~mode)
-    try:
-        opened.bind(str(path))
-        path.chmod(mode)
-        opened.listen(_BACKLOG)
-    except OSError as error:
-        opened.close()
-        raise EngineError(f"--listen: {path} cannot be bound: {error.strerror or error}") from error
-    finally:
-        os.umask(before)
+    opened = bind_unix(path, mode=mode, backlog=_BACKLOG, field="--listen: ")
     yield Listener(opened, f"unix:{path}", path)
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the socket of a server that is gone; one that answers is somebody else's."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise UsageError(f"--listen: {path} is there, and is no socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except OSError as error:
-            raise EngineError(f"--listen: {path}: {error.strerror or error}") from error
-    raise EngineError(f"--listen: another server listens on {path}")
 
 
 def _tcp(text: str) -> list[Listener]:

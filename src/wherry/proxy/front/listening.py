@@ -6,19 +6,18 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
 import socket
 import ssl
-import stat
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wherry.errors import EngineError, UsageError
+from wherry.errors import EngineError
 from wherry.proxy.front.request import Peer
 from wherry.proxy.tls import TlsWire
 from wherry.proxy.wires import SocketWire
+from wherry.web.unix import bind_unix
 
 if TYPE_CHECKING:
     from wherry.proxy.front.front import Front
@@ -29,7 +28,6 @@ _AT_ONCE = 64
 """Clients that are accepted before others are served again."""
 _SERVED = 1280
 """Clients of one listener at one time; more wait until they are accepted."""
-_LONGEST_PATH = 107
 _HANDSHAKE_SECONDS = 10.0
 _STRANGERS = 256
 """Clients that have not shown a certificate yet; one more is let go at once."""
@@ -131,42 +129,13 @@ def listen_unix(path: Path, front: Front, *, mode: int = 0o666) -> Listener:
     replaced. Raises UsageError for a path that cannot be a socket, EngineError when it cannot be
     bound.
     """
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise UsageError(f"{path} is longer than the {_LONGEST_PATH} bytes of a socket's path")
-    _remove_stale(path)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        os.fchmod(bound.fileno(), mode & 0o600)  # whatever the umask lets through until then
-        bound.bind(str(path))
-        path.chmod(mode)
-        bound.listen(_BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise EngineError(f"{path} cannot be bound: {error.strerror or error}") from error
+    bound = bind_unix(path, mode=mode, backlog=_BACKLOG)
 
     async def serve(connected: socket.socket) -> None:
         peer = _peer_of(connected)
         await front.serve(SocketWire(connected), watched=connected, peer=peer)
 
     return Listener(bound, serve, path=path)
-
-
-def _remove_stale(path: Path) -> None:
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise UsageError(f"{path} is there, and is no socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except OSError as error:
-            raise EngineError(f"{path}: {error.strerror or error}") from error
-    raise EngineError(f"somebody else listens on {path}")
 
 
 def _peer_of(connected: socket.socket) -> Peer:
