@@ -84,9 +84,31 @@ def test_a_table_is_a_deployment_with_labels(toml: Path) -> None:
 
 
 def test_what_belongs_to_others_is_handed_over_untouched(toml: Path) -> None:
-    toml.write_text('[serve]\nx = 1\n[[tokens]]\ny = "z"\n[functions.f]\nimage = "i"\n')
-    assert read_tables(toml) == {"serve": {"x": 1}, "tokens": [{"y": "z"}]}
+    toml.write_text('[serve]\nx = 1\n[[funker]]\ny = "z"\n[functions.f]\nimage = "i"\n')
+    assert read_tables(toml) == {"serve": {"x": 1}, "funker": [{"y": "z"}]}
     assert len(read_declaration(toml).deployments) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[dispach.jobs]", "dispach: there is no such table; did you mean 'dispatch'?"),
+        ("[schedule.x]", "schedule: there is no such table; did you mean 'schedules'?"),
+        (
+            "[function.f]\nimage = 'i'",
+            "function: there is no such table; did you mean 'functions'?",
+        ),
+        ("port = 1", "port: there is no such key outside a table"),
+    ],
+)
+def test_a_table_that_is_nobodys_is_refused_with_the_nearest(
+    toml: Path, text: str, said: str
+) -> None:
+    toml.write_text(text)
+    for read in (read_declaration, read_tables):
+        with pytest.raises(UsageError) as raised:
+            read(toml)
+        assert str(raised.value).startswith(f"{toml}: {said}")
 
 
 def test_a_pipe_and_a_whole_program_can_be_declared(toml: Path) -> None:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from wherry import config
 from wherry.errors import UsageError
 from wherry.functions import stack, toml
+from wherry.names import nearest
 
 if TYPE_CHECKING:
     from wherry.functions.model import Deployment
     from wherry.functions.substitution import Variable
 
+TABLES = ("functions", "serve", "schedules", "funker", "dispatch")
+"""What a ``wherry.toml`` may hold, whoever reads it."""
 _STACK = frozenset({".yaml", ".yml"})
 _LARGEST = 16 * 1024 * 1024
 
@@ -64,7 +67,7 @@ def read_declaration(path: Path, *, variable: Variable = config.variable) -> Dec
 def read_tables(path: Path) -> dict[str, Any]:
     """Return the tables of a ``wherry.toml`` besides its functions, for whom they belong to.
 
-    Raises :class:`UsageError` for a file that is no TOML.
+    Raises :class:`UsageError` for a file that is no TOML, or has a table that is nobody's.
     """
     try:
         tables = _tables(path)
@@ -76,9 +79,14 @@ def read_tables(path: Path) -> dict[str, Any]:
 
 def _tables(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(_text(path))
+        given = tomllib.loads(_text(path))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"it is no TOML: {error}") from error
+    for name, value in given.items():
+        if name not in TABLES:
+            what = "table" if isinstance(value, dict) else "key outside a table"
+            raise UsageError(f"{name}: there is no such {what}{nearest(name, TABLES)}")
+    return given
 
 
 def _text(path: Path) -> str:
