@@ -17,7 +17,13 @@ from tests.support.dispatching import (
     run,
 )
 
+from wherry.client import AsyncClient
 from wherry.testing import MemoryEngine
+from wherry.triggers.amqp import session as wire
+from wherry.triggers.amqp.dispatcher import Dispatcher
+from wherry.triggers.amqp.options import DispatchOptions
+from wherry.triggers.amqp.performing import Performer
+from wherry.triggers.amqp.record import Record
 
 if TYPE_CHECKING:
     import pytest
@@ -153,6 +159,50 @@ async def test_the_end_of_the_grace_hands_back_what_runs(
         running.stop.set()
         running.at_once.set()
     assert (await producer.left(), gate.running) == (1, 0)
+
+
+async def test_a_stop_does_not_wait_for_a_broker_that_has_frozen(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_PATIENCE", 3600.0)
+    monkeypatch.setattr(wire, "_PARTING", 0.05)
+    gate = Gate()
+    engine = MemoryEngine({"gate": gate})
+    async with dispatching(rabbit, queue, state=tmp_path, engine=engine, grace=0.05) as running:
+        await producer.send(run("true"))
+        await producer.result()
+        await producer.send(run(image="gate"))
+        await gate.until(1)
+        running.line.freeze()
+    assert gate.running == 0
+    gate.open.set()
+    async with dispatching(rabbit, queue, state=tmp_path, engine=MemoryEngine({"gate": gate})):
+        while (await producer.result())["stdout"] != "done":
+            pass  # the first one may not have been acknowledged yet
+
+
+async def test_a_stop_does_not_wait_for_a_broker_that_freezes_while_queues_are_declared(
+    rabbit: Rabbit, tmp_path: Path, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_PATIENCE", 3600.0)
+    monkeypatch.setattr(wire, "_PARTING", 0.05)
+    declares = asyncio.Event()
+
+    async def declare(*_: object) -> None:
+        declares.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(wire, "_declare", declare)
+    stop = asyncio.Event()
+    record = await Record.open(tmp_path)
+    async with AsyncClient(MemoryEngine()) as client, asyncio.timeout(60):
+        asked = DispatchOptions(url=rabbit.url, queue=queue, state=tmp_path)
+        dispatcher = Dispatcher(asked, Performer(client=client), record=record, say=print)
+        running = asyncio.create_task(dispatcher.run(stop, at_once=stop))
+        await declares.wait()
+        stop.set()
+        await running
+    await record.aclose()
 
 
 async def test_a_message_that_never_comes_to_an_outcome_is_a_dead_letter_in_the_end(

@@ -135,6 +135,8 @@ class Line:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._flows = asyncio.Event()
+        self._flows.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -152,13 +154,19 @@ class Line:
             writer.transport.abort()
         self._writers.clear()
 
+    def freeze(self) -> None:
+        """Take everything and hand nothing on, as a broker does that has stopped in its tracks."""
+        self._flows.clear()
+
     async def aclose(self) -> None:
         self.cut()
+        self._flows.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
+                await self._flows.wait()
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()

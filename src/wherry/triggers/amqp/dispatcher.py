@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wherry.errors import EngineError, EngineUnavailable, TooLarge, UsageError
 from wherry.triggers.amqp.delivery import Delivery, held_message
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from wherry.triggers.amqp.performing import Performer
     from wherry.triggers.amqp.record import Record
 
+T = TypeVar("T")
 _FIRST_PAUSE = 0.2
 _FAILURE_PAUSE = 1.0
 _HOLD_AT = 0.5
@@ -81,8 +83,8 @@ class Dispatcher:
         while not stop.is_set():
             try:
                 async with AsyncExitStack() as stack:
-                    opened = await self._connect(stack, stop)
-                    if opened is None:
+                    connecting = stack.enter_async_context(session(self._options))
+                    if (opened := await _unless(stop, connecting)) is None:
                         return
                     pause, has_worked = _FIRST_PAUSE, True
                     await self._serve(opened, stop=stop, at_once=at_once)
@@ -94,20 +96,6 @@ class Dispatcher:
                 await _happens(stop, within=pause)
                 pause = min(2 * pause, self._options.longest_pause)
 
-    async def _connect(self, stack: AsyncExitStack, stop: asyncio.Event) -> Session | None:
-        """Connect; None when it is to stop before the broker has said a word."""
-        connecting = asyncio.create_task(stack.enter_async_context(session(self._options)))
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                return connecting.result()
-        finally:
-            stopping.cancel()
-            connecting.cancel()
-        await asyncio.gather(connecting, return_exceptions=True)
-        return None
-
     def _note(self, error: Exception) -> None:
         """Say once why nothing is heard, and then only what is new."""
         if self.problem is None or isinstance(error, UsageError) != self._is_refused:
@@ -117,8 +105,8 @@ class Dispatcher:
         self._is_refused = isinstance(error, UsageError)
 
     async def _serve(self, opened: Session, *, stop: asyncio.Event, at_once: asyncio.Event) -> None:
-        await self._recover(opened)
-        await opened.consume(self._options, self._arrived)
+        if await _unless(stop, self._begin(opened)) is None:
+            return
         self._enter(opened)
         _log.info("dispatching", extra={"queue": self._options.queue})
         try:
@@ -131,6 +119,11 @@ class Dispatcher:
         finally:
             self._enter(None)
         raise SessionLost("the connection to the broker was lost")
+
+    async def _begin(self, opened: Session) -> Session:
+        await self._recover(opened)
+        await opened.consume(self._options, self._arrived)
+        return opened
 
     def _enter(self, opened: Session | None) -> None:
         self._session = opened
@@ -319,6 +312,20 @@ class Dispatcher:
 
 def _refused(reason: str) -> Outcome:
     return Outcome(fate="reject", operation="", reason=reason)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Do some work; None, and no more of it, when ``stop`` comes first."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+    finally:
+        stopping.cancel()
+        working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return None
 
 
 async def _ended(tasks: set[asyncio.Task[None]]) -> None:

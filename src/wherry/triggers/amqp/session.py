@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 20.0
 """Seconds for any exchange with the broker."""
+_PARTING = 10.0
+"""Seconds to take leave of it: one that has frozen must not hold a stop up."""
 LOST = (*exceptions.CONNECTION_EXCEPTIONS, asyncio.InvalidStateError)
 """What a client raises whose connection has gone, or goes; TimeoutError is an OSError."""
 _NOT_OPENED = "Expected one of ['Connection.OpenOk'], got <Connection.Close"
@@ -74,12 +76,14 @@ class Session:
         self._consumer = (queue, tag)
 
     async def quiet(self) -> None:
-        """Hear of no more messages."""
+        """Hear of no more messages. A broker that does not answer is lost."""
         if self._consumer is not None and not self.is_lost:
             queue, tag = self._consumer
             self._consumer = None
-            with contextlib.suppress(*LOST):
-                await queue.cancel(tag, timeout=_PATIENCE)
+            try:
+                await queue.cancel(tag, timeout=_PARTING)
+            except LOST:
+                self.lost.set()
 
     async def publish(self, message: aio_pika.Message, queue: str) -> bool:
         """Put a message on a queue and wait for the broker's word; False: there is no such queue.
@@ -130,8 +134,7 @@ class Session:
     async def aclose(self) -> None:
         """Disconnect. Idempotent."""
         self.lost.set()
-        await self._forget_replies()
-        await _close(self._connection)
+        await asyncio.gather(self._forget_replies(), _close(self._connection))
 
     async def _reply_channel(self) -> AbstractChannel:
         async with self._reply_lock:
@@ -286,5 +289,5 @@ async def _queue(
 
 async def _close(connection: AbstractConnection) -> None:
     with contextlib.suppress(*LOST):
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_PARTING):
             await connection.close()
