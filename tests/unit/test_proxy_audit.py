@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from wherry.proxy.audit import Audit, Entry
 
 
-def entry(**more: str) -> Entry:
-    return Entry(tenant="ci", verb="container.create", verdict="denied", status=403, **more)
+def entry(
+    *, verb: str = "container.create", rule: str = "", reason: str = "", is_change: bool = True
+) -> Entry:
+    return Entry(
+        tenant="ci", verb=verb, verdict="denied", status=403, rule=rule, reason=reason,
+        is_change=is_change,
+    )  # fmt: skip
 
 
 def test_a_line_says_who_what_and_by_which_rule(tmp_path: Path) -> None:
@@ -34,14 +40,36 @@ def test_what_a_client_says_is_cut(tmp_path: Path) -> None:
     assert len((tmp_path / "log").read_text()) < 1000
 
 
-def test_a_full_file_makes_room_for_one_more_and_no_third(tmp_path: Path) -> None:
+def test_full_files_are_kept_up_to_a_number(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    audit = Audit(path, full=1000)
-    for _ in range(100):
-        audit.write(entry())
+    audit = Audit(path, full=1000, kept=2)
+    for number in range(100):
+        audit.write(entry(reason=f"{number}"))
     audit.close()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["log", "log.1"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["log", "log.1", "log.2"]
     assert all(each.stat().st_size <= 1000 for each in tmp_path.iterdir())
+    told = [json.loads(line)["reason"] for name in ("log.2", "log.1", "log")
+            for line in (tmp_path / name).read_text().splitlines()]  # fmt: skip
+    assert told == [f"{number}" for number in range(100 - len(told), 100)]
+
+
+def test_a_flood_of_what_changes_nothing_pushes_nothing_out(tmp_path: Path) -> None:
+    now = [0.0]
+    audit = Audit(tmp_path / "log", clock=lambda: now[0])
+    for _ in range(5000):
+        audit.write(entry(is_change=False))
+    audit.write(replace(entry(is_change=False), tenant="other"))
+    audit.write(entry(verb="container.remove"))
+    now[0] = 1.0
+    for _ in range(100):
+        audit.write(entry(is_change=False))
+    audit.close()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert len(lines) == 2000 + 1 + 1 + 50
+    other, done, *_ = lines[2000:]
+    assert (other["tenant"], done["verb"]) == ("other", "container.remove")
+    assert done["left_out"] == 3000
+    assert all("left_out" not in line for line in (other, *lines[2002:]))
 
 
 def test_without_a_file_nothing_is_written_and_nothing_fails() -> None:

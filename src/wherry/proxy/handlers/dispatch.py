@@ -83,5 +83,6 @@ class Dispatch:
                 status=status,
                 rule=rule,
                 reason=reason,
+                is_change=verdict != "denied" and exchange.request.method not in ("GET", "HEAD"),
             )
         )
