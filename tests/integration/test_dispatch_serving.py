@@ -70,6 +70,7 @@ async def test_messages_call_the_servers_functions_and_run_images_on_its_engine(
         assert (await producer.ask(run("echo", "image")))["stdout"] == "image\n"
         other = await producer.ask(run("true", image="alpine"))
         assert other["error"] == "image 'alpine': the policy does not allow it"
+        await asyncio.to_thread(wait_until, lambda: state(served)["running"] == 0)
         found = state(served)
         assert found | {"broker": ""} == {
             "name": "jobs", "queue": queue, "broker": "", "connected": True, "concurrency": 4,

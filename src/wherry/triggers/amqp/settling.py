@@ -75,6 +75,9 @@ class Settling:
             fate, result = outcome.fate, dumps(document).decode()
             await self._record.decide(self._options.queue, delivery.id, fate=fate, result=result)
             steps.add("decide")
+        if "count" not in steps:  # who has had a reply finds it counted
+            steps.add("count")
+            self._count(outcome)
         if "reply" not in steps:
             await self._reply(delivery, session, document, is_duplicate=False)
             steps.add("reply")
@@ -83,7 +86,6 @@ class Settling:
             steps.add("bury")
         if "say" not in steps:
             steps.add("say")
-            self._count(outcome)
             await self._show(outcome, document)
         if delivery.id is not None:
             await self._record.settle(self._options.queue, delivery.id)
