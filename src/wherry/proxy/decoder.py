@@ -13,18 +13,22 @@ OBJECT_LIMIT = 4 * 1024 * 1024
 """Bytes of one object that are taken at most; the objects after a larger one are."""
 
 _BETWEEN = b" \t\r\n\x1e"  # the last begins each object of application/json-seq
+_IN_LIST = _BETWEEN + b"[],"
 _MARK = re.compile(rb'[{}\[\]"]')
 _STRING_MARK = re.compile(rb'["\\]')
 
 
-async def json_objects(chunks: AsyncIterable[bytes]) -> AsyncIterator[dict[str, Any]]:
+async def json_objects(
+    chunks: AsyncIterable[bytes], *, in_list: bool = False
+) -> AsyncIterator[dict[str, Any]]:
     """Yield each object as soon as it is complete, however the bytes are cut.
 
-    Objects may follow each other with or without line ends, and may hold line ends. One of more
-    than 4 MiB is left out: an engine tells everybody what a single tenant has made large. Raises
-    EngineError for what is no object, or is cut by the end.
+    Objects may follow each other with or without line ends, and may hold line ends; ``in_list``:
+    they are those of one JSON array. One of more than 4 MiB is left out: an engine tells everybody
+    what a single tenant has made large. Raises EngineError for what is no object, or is cut by the
+    end.
     """
-    decoder = Decoder()
+    decoder = Decoder(in_list=in_list)
     async for chunk in chunks:
         for found in decoder.feed(chunk):
             yield found
@@ -34,7 +38,8 @@ async def json_objects(chunks: AsyncIterable[bytes]) -> AsyncIterator[dict[str, 
 class Decoder:
     """Cuts a stream of bytes into JSON objects; looks at each byte once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_list: bool = False) -> None:
+        self._between = _IN_LIST if in_list else _BETWEEN
         self._held = bytearray()
         self._looked = 0
         self._depth = 0
@@ -59,7 +64,7 @@ class Decoder:
 
     def close(self) -> None:
         """Say that no more comes; raises EngineError in the middle of an object."""
-        if self._skipping or self._held.strip(_BETWEEN):
+        if self._skipping or self._held.strip(self._between):
             raise EngineError("the engine's stream ended in the middle of an object")
 
     def _end(self) -> int | None:
@@ -89,7 +94,7 @@ class Decoder:
     def _begin(self) -> bool:
         """Drop what is between two objects; False when nothing has begun."""
         length = len(self._held)
-        rest = self._held.lstrip(_BETWEEN)
+        rest = self._held.lstrip(self._between)
         del self._held[: length - len(rest)]
         self._looked = 0
         if self._held and self._held[:1] != b"{":

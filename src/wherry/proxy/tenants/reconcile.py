@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from wherry.engines.docker.failures import Refused
+from wherry.engines.docker.failures import Refused, failing
+from wherry.proxy.decoder import json_objects
 from wherry.proxy.tenants.labels import INSTANCE, NONCE
 from wherry.proxy.tenants.model import Owned
 
@@ -52,30 +54,67 @@ class Reconcile:
             ),
         }
         for pending in self._registry.pending():
-            is_old = pending.nonce in self._registry.abandoned and pending.created < began - _LATE
-            if adopt or is_old:
-                self._settle(pending, found)
+            if adopt:
+                self._registry.abandon(pending.nonce)
+            if pending.nonce in self._registry.abandoned:
+                # An engine goes on with what a proxy asked for that died a moment ago.
+                await self._settle(pending, found, is_late=pending.created < began - _LATE)
         for owned in known:
             if owned.kind in found and owned.id not in found[owned.kind]:
-                self._registry.forget(owned.kind, owned.id, tenant=owned.tenant)
+                await self._forget_if_gone(owned)
         await self._execs(known)
 
     async def _containers(self) -> dict[str, dict[str, str]]:
+        """Return all containers; read one by one, as others' labels may be large and many."""
         query: Query = {"all": True}
-        return _labelled(await self._client.call("GET", "/containers/json", query=query), key="Id")
+        request = await self._client.request("GET", "/containers/json", query=query)
+        async with self._client.open(request) as response:
+            with failing("GET /containers/json", address=self._client.address):
+                items = [(item["Id"], _ours(item.get("Labels"))) async for item in
+                         json_objects(response.stream(), in_list=True)]  # fmt: skip
+        return dict(items)
 
-    def _settle(self, pending: Pending, found: dict[Kind, dict[str, dict[str, str]]]) -> None:
+    async def _forget_if_gone(self, owned: Owned) -> None:
+        """Forget what the engine does not have: one that is too large for a list is there."""
+        tail = "/json" if owned.kind == "container" else ""
+        try:
+            await self._client.call("GET", _path(owned.kind, owned.id) + tail)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            self._registry.forget(owned.kind, owned.id, tenant=owned.tenant)
+
+    async def _settle(
+        self, pending: Pending, found: dict[Kind, dict[str, dict[str, str]]], *, is_late: bool
+    ) -> None:
         for id_, labels in found.get(pending.kind, {}).items():
             ours = labels.get(INSTANCE) == self._registry.instance
             if ours and labels.get(NONCE) == pending.nonce:
-                owned = Owned(
-                    kind=pending.kind, id=id_, tenant=pending.tenant, name=pending.name,
-                    created=pending.created, amounts=pending.amounts, reference=pending.reference,
-                )  # fmt: skip
-                self._registry.record(owned, nonce=pending.nonce)
-                _LOG.info("what was being made is its tenant's", extra={"object": id_})
+                await self._claim(pending, id_)
                 return
+        if is_late or pending.kind not in found:
+            self._registry.give_up(pending.nonce)
+
+    async def _claim(self, pending: Pending, id_: str) -> None:
+        """Give its tenant what was made for it, or remove it when that has ended."""
+        if self._registry.has(pending.tenant):
+            owned = Owned(
+                kind=pending.kind, id=id_, tenant=pending.tenant, name=pending.name,
+                created=pending.created, amounts=pending.amounts, reference=pending.reference,
+            )  # fmt: skip
+            self._registry.record(owned, nonce=pending.nonce)
+            _LOG.info("what was being made is its tenant's", extra={"object": id_})
+            return
+        query: Query = {"force": True, "v": True} if pending.kind == "container" else {}
+        try:
+            await self._client.call("DELETE", _path(pending.kind, id_), query=query)
+        except Refused as error:
+            if error.status == 409:  # somebody removes it already, or uses it: the next time
+                return
+            if error.status != 404:
+                raise
         self._registry.give_up(pending.nonce)
+        _LOG.info("what was being made for a tenant that has ended is gone", extra={"object": id_})
 
     async def _execs(self, known: Iterable[Owned]) -> None:
         """Forget executions that the engine does not have any more."""
@@ -94,4 +133,12 @@ class Reconcile:
 
 
 def _labelled(items: Iterable[dict[str, Any]], *, key: str) -> dict[str, dict[str, str]]:
-    return {item[key]: item.get("Labels") or {} for item in items}
+    return {item[key]: _ours(item.get("Labels")) for item in items}
+
+
+def _path(kind: Kind, id_: str) -> str:
+    return f"/{kind}s/{quote(id_, safe='')}"
+
+
+def _ours(labels: dict[str, str] | None) -> dict[str, str]:
+    return {key: value for key, value in (labels or {}).items() if key in (INSTANCE, NONCE)}

@@ -110,11 +110,15 @@ class Registry:
         self._tenants[tenant.name] = tenant
 
     def remove(self, name: str) -> None:
-        """Forget a tenant with everything that it owns or has asked for."""
+        """Forget a tenant with everything that it owns or has asked for.
+
+        What is abandoned stays until it is settled: an engine may yet make it.
+        """
         with self._writing() as connection:
             connection.execute("DELETE FROM tenants WHERE name = ?", (name,))
             connection.execute("DELETE FROM objects WHERE tenant = ?", (name,))
-            mine = [(p.nonce,) for p in self._pending.values() if p.tenant == name]
+            mine = [(p.nonce,) for p in self._pending.values()
+                    if p.tenant == name and p.nonce not in self.abandoned]  # fmt: skip
             connection.executemany("DELETE FROM pending WHERE nonce = ?", mine)
         self._tenants.pop(name, None)
         self._objects.pop(name, None)
