@@ -78,7 +78,19 @@ class Certificate:
                 f"{self._option}: {self._cert} and {self._key} are no certificate and its key: "
                 f"{error}"
             ) from error
+        self._check_chain()
         return context
+
+    def _check_chain(self) -> None:
+        """Refuse a file without certificates, which would be left out without a word."""
+        if self._chain is None:
+            return
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(self._chain)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(
+                f"{self._option}: {self._chain} has no certificates: {error}"
+            ) from error
 
     @contextmanager
     def _whole(self) -> Iterator[Path]:
