@@ -14,6 +14,7 @@ from wherry.errors import UsageError
 from wherry.remote.logfiles import LogFiles
 from wherry.remote.options import OPTIONS, read_settings
 from wherry.remote.settings import RemoteSettings
+from wherry.remote.unused import unused
 from wherry.server.tls import Certificate
 
 
@@ -137,6 +138,29 @@ def test_a_chain_is_served_with_its_certificate(tmp_path: Path) -> None:
         Certificate(made.server_cert, made.key, option="--cert")
 
 
+def test_a_chain_that_is_none_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    chain = tmp_path / "chain.pem"
+    for text in (b"", b"no certificate at all\n", made.server_key.read_bytes()):
+        chain.write_bytes(text)
+        with pytest.raises(UsageError, match=r"--cert: .*chain\.pem has no certificates"):
+            Certificate(made.server_cert, made.server_key, chain=chain, option="--cert")
+
+
+def test_options_that_do_nothing_are_named() -> None:
+    assert unused(read("--token", "t")) == []
+    made = read("--token", "t", "--cert", "c.pem", "--log_expiry", "3", "--s3", "bucket")
+    assert unused(made) == [
+        "--cert does nothing without --https",
+        "--log_expiry does nothing without --log_folder",
+        "--s3 does nothing without --cluster",
+    ]
+    made = read(
+        "--token", "t", "--cluster", "--s3", "bucket", "--log_folder", "x", "--log_max_size", "1"
+    )
+    assert unused(made) == []
+
+
 def lines(folder: Path) -> list[list[str]]:
     return [path.read_text().splitlines() for path in sorted(folder.iterdir())]
 
@@ -155,6 +179,16 @@ def test_log_files_are_bounded_in_size(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
+def test_two_servers_of_one_process_number_and_second_write_to_files_of_their_own(
+    tmp_path: Path,
+) -> None:
+    for text in ("one", "two"):
+        files = LogFiles(tmp_path, max_size=10, expiry=5e9, clock=lambda: 4e9)
+        written(files, text)
+        files.close()
+    assert sorted(lines(tmp_path)) == [["one"], ["two"]]
+
+
 def test_log_files_that_are_too_old_are_removed_and_nothing_else(tmp_path: Path) -> None:
     now = [1000.0]
     first = LogFiles(tmp_path, max_size=10, expiry=60, clock=lambda: now[0])
@@ -168,9 +202,26 @@ def test_log_files_that_are_too_old_are_removed_and_nothing_else(tmp_path: Path)
     assert lines(tmp_path) == [["new"], []]
 
 
+def test_a_log_file_that_cannot_be_begun_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "log"
+    files = LogFiles(folder, max_size=5, expiry=60)
+    failed: list[logging.LogRecord] = []
+    monkeypatch.setattr(files, "handleError", failed.append)
+    written(files, "first")
+    folder.rename(tmp_path / "away")
+    written(files, "lost")
+    folder.mkdir()
+    written(files, "last")
+    files.close()
+    assert lines(folder) == [["last"]]
+    assert [record.getMessage() for record in failed] == ["lost"]
+
+
 def test_a_log_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="--log_folder"):
+    with pytest.raises(UsageError, match=r"--log_folder: .*file: it is a file"):
         LogFiles(tmp_path / "file", max_size=1, expiry=1)
 
 

@@ -65,8 +65,11 @@ def main(args: argparse.Namespace) -> int:
 
     from wherry.engines.docker.engine import DockerEngine
     from wherry.remote.logfiles import LEVELS, LogFiles
+    from wherry.remote.unused import unused
     from wherry.server import journal, remoting
 
+    for each in unused(settings):
+        _say(each)
     made: DockerEngine = DockerEngine.connect(settings.engine)
     files = None
     if settings.log_folder is not None:

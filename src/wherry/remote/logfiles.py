@@ -51,6 +51,8 @@ class LogFiles(logging.Handler):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = self._begin()
+        except FileExistsError as error:
+            raise UsageError(f"--log_folder: {folder}: it is a file, not a folder") from error
         except OSError as error:
             raise UsageError(f"--log_folder: {folder}: {error.strerror}") from error
         self.expire()
@@ -60,8 +62,8 @@ class LogFiles(logging.Handler):
         try:
             line = self.format(record).encode(errors="backslashreplace") + b"\n"
             if self._size and self._size + len(line) > self._max_size:
-                self._file.close()
-                self._file = self._begin()
+                full, self._file = self._file, self._begin()
+                full.close()
                 self.expire()
             self._file.write(line)
             self._size += len(line)
@@ -85,10 +87,17 @@ class LogFiles(logging.Handler):
         super().close()
 
     def _begin(self) -> IO[bytes]:
-        self._number += 1
-        self._size = 0
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
-        path = self._folder / f"docker-server-{stamp}-{os.getpid()}-{self._number}.log"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        opened = os.open(path, flags, 0o600)
-        return open(path, "wb", buffering=0, opener=lambda *_: opened)
+        while True:
+            self._number += 1
+            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
+            path = self._folder / f"docker-server-{stamp}-{os.getpid()}-{self._number}.log"
+            try:
+                file = open(path, "xb", buffering=0, opener=_private)  # noqa: SIM115 - kept
+            except FileExistsError:
+                continue  # in a container every server is process 1, also one within a second
+            self._size = 0
+            return file
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
