@@ -115,6 +115,6 @@ async def test_a_folder_that_strangers_can_write_to_is_refused(tmp_path: Path) -
 async def test_a_path_that_is_no_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     folder = Folder(tmp_path / "file")
-    with pytest.raises(EngineUnavailable, match="cannot be used"):
+    with pytest.raises(EngineUnavailable, match="cannot be used: it is a file, not a folder"):
         await folder.write("one.json", b"1")
     await folder.aclose()

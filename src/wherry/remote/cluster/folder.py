@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 import time
@@ -74,7 +75,10 @@ class Folder:
 
         Raises OSError, or :class:`wherry.errors.UsageError` for one that strangers can write to.
         """
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder") from error
         found = self._path.stat()
         if found.st_uid not in {0, os.geteuid()} or found.st_mode & stat.S_IWOTH:
             raise UsageError(
