@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
     def path(name: str, default: Path) -> Path:
         return Path(value).absolute() if (value := environ.get(name)) else default
 
-    home = Path(environ.get("HOME") or Path.home())
+    home = Path(environ.get("HOME") or _home_of_user())
     config = path("XDG_CONFIG_HOME", home / ".config")
     data = path("XDG_DATA_HOME", home / ".local/share") / "wherry"
     registries = environ.get("WHERRY_INSECURE_REGISTRIES", "").split(",")
@@ -63,6 +64,14 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
         gateway=environ.get("WHERRY_GATEWAY") or environ.get("OPENFAAS_URL") or None,
         token=environ.get("WHERRY_TOKEN") or None,
     )
+
+
+def _home_of_user() -> str:
+    """Return what the system says, or the root for a number without a name, as Docker has it."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return "/"
 
 
 def variable(name: str, *, environ: Mapping[str, str] = os.environ) -> str | None:

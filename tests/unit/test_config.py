@@ -24,6 +24,14 @@ def test_defaults_of_a_user_lie_in_the_home_directory(monkeypatch: pytest.Monkey
     assert found.insecure_registries == ()
 
 
+def test_a_user_who_is_a_number_alone_has_the_root_for_a_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 7)
+    assert settings({}).config_dir == Path("/.config/wherry")
+    assert settings({"HOME": "/home/ada"}).config_dir == Path("/home/ada/.config/wherry")
+
+
 def test_root_keeps_its_data_where_sandboxes_can_reach_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
