@@ -80,6 +80,21 @@ async def test_nobody_sees_or_touches_what_is_anothers(house: House) -> None:
     assert house.direct("GET", f"/containers/{id_}/json") == before
 
 
+async def test_a_prune_of_everything_ends_well_and_touches_what_is_ones_own(house: House) -> None:
+    mine, theirs = await house.add("one"), await house.add("two")
+    for socket in mine, theirs:
+        await house.docker(socket, "create", "--name", "left", "busybox")
+        await house.docker(socket, "network", "create", "idle")
+        await house.docker(socket, "run", "-d", "--name", "runs", "busybox", "sleep", "99")
+    said = await house.docker(mine, "system", "prune", "-f")
+    assert (said.code, said.stderr) == (0, "")
+    assert (await house.docker(mine, "ps", "-a", "--format", "{{.Names}}")).text == "runs\n"
+    names = (await house.docker(theirs, "ps", "-a", "--format", "{{.Names}}")).text
+    assert sorted(names.split()) == ["left", "runs"]
+    assert "idle" not in (await house.docker(mine, "network", "ls")).text
+    assert "idle" in (await house.docker(theirs, "network", "ls")).text
+
+
 async def test_the_same_name_is_two_tenants_own(house: House) -> None:
     sockets = [await house.add("one"), await house.add("two")]
     for socket in sockets:

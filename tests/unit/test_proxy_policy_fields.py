@@ -229,6 +229,26 @@ def test_a_real_path_that_left_its_root_by_a_link_is_refused_in_the_end() -> Non
         created.render(found, TenantView("ten", policy))
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, {"Test": [], "Interval": 10**9, "StartInterval": 10**9, "Retries": 0}),
+        ({"Test": ["CMD", "true"], "Interval": 2 * 10**9},
+         {"Test": ["CMD", "true"], "Interval": 2 * 10**9, "StartInterval": 10**9, "Retries": 0}),
+    ],
+)  # fmt: skip
+def test_a_health_check_of_the_image_is_a_second_apart_or_more(
+    asked: dict[str, object], expected: dict[str, object]
+) -> None:
+    body = json.dumps({"Image": "busybox", "Healthcheck": asked}).encode()
+    created = containers.parse_create(body, Policy())
+    health = {"Test": ["CMD", "x"], "Interval": 10**6, "Timeout": 10**10, "StartInterval": 1}
+    found = Found(images={"busybox": FoundImage(IMAGE, healthcheck=health)})
+    assert created.render(found, TenantView("ten", Policy()))["Healthcheck"] == expected
+    slow = Found(images={"busybox": FoundImage(IMAGE, healthcheck={"Interval": 10**9})})
+    assert ("Healthcheck" in created.render(slow, TenantView("ten", Policy()))) is bool(asked)
+
+
 def test_a_directory_that_holds_sockets_is_never_mounted() -> None:
     policy = Policy(host_paths=(HostPath("/run"),))
     for path in ("/run", "/run/wherry", "/run/wherry/ci"):

@@ -31,6 +31,7 @@ async def find(scope: Scope, named: Named) -> FoundImage:
         working_dir=config.get("WorkingDir") or "",
         on_build=tuple(config.get("OnBuild") or ()),
         user=config.get("User") or "",
+        healthcheck=config.get("Healthcheck") or {},
     )
 
 

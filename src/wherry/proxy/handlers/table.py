@@ -58,6 +58,7 @@ HANDLERS: Mapping[Op, Handle] = {
     Op.EXEC_INSPECT: execs.show,
     Op.COMMIT: building.commit,
     Op.BUILD: building.make,
+    Op.BUILD_PRUNE: pruning.builds,
     Op.IMAGE_LIST: image_calls.show_all,
     Op.IMAGE_INSPECT: image_calls.show,
     Op.IMAGE_HISTORY: image_calls.show,

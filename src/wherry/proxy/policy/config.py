@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wherry.proxy.policy import labels, paths
@@ -18,6 +18,7 @@ _SIGNAL = re.compile(r"[A-Za-z0-9+-]{1,20}", re.ASCII)
 _SECOND = 10**9
 _HOUR = 3600 * _SECOND
 _LONGEST_TEST = 16 * 1024
+_TIMES = ("Interval", "Timeout", "StartPeriod", "StartInterval")
 _COPIED_TRUTHS = (
     "AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce",
     "NetworkDisabled", "ArgsEscaped",
@@ -164,12 +165,24 @@ def _stop_timeout(fields: Fields, policy: Policy) -> int:
     return most if value < 0 else min(value, most)
 
 
+def check_image_health(given: Healthcheck | None, image: FoundImage) -> Healthcheck | None:
+    """Return the health check of a container: times of its image are a second or more as well.
+
+    An engine takes from the image what a container does not say.
+    """
+    kept = given or Healthcheck((), {})
+    inherited = {key: image.healthcheck.get(key) for key in _TIMES if key not in kept.times}
+    short = {key: _SECOND for key, time in inherited.items()
+             if isinstance(time, int) and 0 < time < _SECOND}  # fmt: skip
+    return replace(kept, times={**kept.times, **short}) if short else given
+
+
 def _healthcheck(fields: Fields) -> Healthcheck | None:
     test = fields.texts("Test")
     if sum(len(part) for part in test) > _LONGEST_TEST:
         raise fields.denied("Test", f"is longer than {_LONGEST_TEST} characters", status=400)
     times = {}
-    for key in ("Interval", "Timeout", "StartPeriod", "StartInterval"):
+    for key in _TIMES:
         value = fields.integer(key, least=0, most=24 * _HOUR)
         if value and value < _SECOND:
             fields.refuse(key, f"{value} is less than a second, which is {_SECOND}")

@@ -97,6 +97,8 @@ class ContainerCreate:
         image = found.images[self.image]
         _check_image(image, self.config, tenant.policy)
         body = self.config.render()
+        if health := config.check_image_health(self.config.healthcheck, image):
+            body["Healthcheck"] = health.render()
         body["Image"] = image.id
         body["Volumes"] = {path: {} for path in (*self.config.volumes, *self.host.files.anonymous)}
         body["Labels"] = {

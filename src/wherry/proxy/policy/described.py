@@ -13,7 +13,7 @@ CONFIG_FIELDS: Mapping[str, str] = {
     "WorkingDir": "absolute, not below `/proc`, `/sys` or `/dev`; the image's, too",
     "Labels": "any but those reserved for the host; reserved ones of the image are emptied",
     "Volumes": "paths in the container",
-    "Healthcheck": "times of a second or more",
+    "Healthcheck": "times of a second or more; the image's, too",
     "StopSignal, StopTimeout": "a signal; at most `stop_timeout`",
     "MacAddress": "not taken over; the answer warns",
     "OnBuild, Runtime": "refused",

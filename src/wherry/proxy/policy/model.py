@@ -72,6 +72,8 @@ class FoundImage:
     working_dir: str = ""
     on_build: tuple[str, ...] = ()
     user: str = ""
+    healthcheck: Mapping[str, object] = field(default_factory=dict)
+    """As the engine has it; times in nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
