@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pytest
     from tests.support.rabbitmq import Rabbit
 
+    from wherry.triggers.amqp.delivery import Delivery
+
 
 async def test_a_crash_loses_no_message(
     rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
@@ -110,6 +112,33 @@ async def test_a_program_may_run_longer_than_the_brokers_patience(
         await asyncio.to_thread(
             rabbit.control, "eval", "application:set_env(rabbit, consumer_timeout, 1800000)."
         )
+
+
+async def test_a_next_try_that_comes_before_the_last_ones_acknowledgement_is_not_lost(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, ack, deliveries = Dispatcher._arrived, wire.Session.ack, []
+    two, three = asyncio.Event(), asyncio.Event()
+
+    def arriving(self: Dispatcher, delivery: Delivery) -> None:
+        arrived(self, delivery)
+        deliveries.append(delivery)
+        for event, count in ((two, 2), (three, 3)):
+            if len(deliveries) == count:
+                event.set()
+
+    async def acknowledging(self: wire.Session, delivery: Delivery) -> None:
+        if delivery in deliveries[:2]:
+            await (two if delivery is deliveries[0] else three).wait()
+        await ack(self, delivery)
+
+    monkeypatch.setattr(Dispatcher, "_arrived", arriving)
+    monkeypatch.setattr(wire.Session, "ack", acknowledging)
+    async with dispatching(rabbit, queue, state=tmp_path):
+        result = await producer.ask(run("sh", "-c", "exit 75"), message_id="again")
+        assert (result["attempt"], result["exit_code"]) == (3, 75)
+        assert (await producer.dead()).message_id == "again"
+    assert await producer.left() == 0
 
 
 async def test_what_is_held_for_its_length_survives_a_crash(

@@ -137,9 +137,9 @@ class Dispatcher:
 
     async def _recover(self, opened: Session) -> None:
         """Queue again what a dispatcher held that is gone."""
-        for held in await self._record.orphans(self._options.queue):
+        for held in await self._record.orphans(self._options.place):
             properties = {**held.properties, "attempts": held.properties["attempts"] + 1}
-            if await opened.publish(held_message(held.body, properties), held.queue):
+            if await opened.publish(held_message(held.body, properties), self._options.queue):
                 await self._record.release(held.key)
 
     async def _finish(self, at_once: asyncio.Event) -> None:
@@ -186,7 +186,7 @@ class Dispatcher:
                 return
             if delivery.id is None or flight.delivery is delivery:
                 return
-            if flight.outcome is not None and flight.outcome.fate == "requeue":
+            if flight.is_tried_again and delivery.attempts < flight.attempt:
                 await self._of(delivery).ack(delivery)  # its twin goes on in its place
                 return
         flight = self._flights.add(delivery)
@@ -204,7 +204,7 @@ class Dispatcher:
         """Settle a message that has had its outcome, as the record tells."""
         if delivery.id is None:
             return False
-        known = await self._record.find(self._options.queue, delivery.id)
+        known = await self._record.find(self._options.place, delivery.id)
         if known is not None:
             await self._settling.repeat(delivery, known, session=self._of(delivery))
         return known is not None
@@ -258,7 +258,7 @@ class Dispatcher:
     async def _perform(self, delivery: Delivery) -> Outcome:
         options = self._options
         if delivery.message.redelivered:
-            count = await self._record.delivered(options.queue, delivery.key)
+            count = await self._record.delivered(options.place, delivery.key)
             if count > options.most_deliveries:
                 return _refused(f"it was delivered {count} times without an outcome")
         try:
@@ -276,7 +276,7 @@ class Dispatcher:
         if delivery.session is None or delivery.session.is_lost:
             return  # it comes again, and is held then
         key = os.urandom(16).hex()
-        held = Held(key=key, queue=self._options.queue, body=delivery.body,
+        held = Held(key=key, queue=self._options.place, body=delivery.body,
                     properties=delivery.properties())  # fmt: skip
         await self._record.hold(held)
         try:

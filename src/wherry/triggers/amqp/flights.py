@@ -41,6 +41,16 @@ class Flight:
         session = self.delivery.session
         return not self.held and session is not None and session.is_lost
 
+    @property
+    def attempt(self) -> int:
+        """Which try it was; its message has as many when it comes for the next one."""
+        return self.outcome.attempt if self.outcome is not None else 0
+
+    @property
+    def is_tried_again(self) -> bool:
+        """Whether what followed is another try, whose message may be here before the last ack."""
+        return "retry" in self.steps
+
 
 class Flights:
     """All flights of one dispatcher, by their keys."""

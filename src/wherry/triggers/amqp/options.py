@@ -21,6 +21,8 @@ class DispatchOptions:
     """As :attr:`wherry.triggers.amqp.address.Address.url`."""
     asked: str = "AMQPADDR"
     """What errors about the address call it."""
+    broker: str = ""
+    """As :attr:`wherry.triggers.amqp.address.Address.place`."""
     patience: float = PATIENCE
     """Seconds until the broker must have taken a connection."""
     queue: str = QUEUE
@@ -44,6 +46,11 @@ class DispatchOptions:
     policy: Policy = field(default_factory=Policy)
     longest_pause: float = 30.0
     """Seconds between two tries to reach the broker."""
+
+    @property
+    def place(self) -> str:
+        """What the record calls the queue: another broker's may have the same name."""
+        return f"{self.broker} {self.queue}" if self.broker else self.queue
 
     @property
     def attempts(self) -> int:
