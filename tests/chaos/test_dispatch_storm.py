@@ -171,7 +171,8 @@ async def test_every_message_has_one_outcome_through_kills_and_crashes_of_the_br
             collecting.cancel()
             dispatchers.kill()
         check(collector)
-        await check_record(data / "dispatch", collector)
+        place = f"127.0.0.1:{rabbit.port}// {QUEUE}"
+        await check_record(data / "dispatch", collector, place=place)
         remains.callers |= dispatchers.pids
         on = engine(data.parent)  # the next start, which finds nothing to do
         record = (f"file {data}/dispatch", f"file {data}/dispatch/messages.db")
@@ -209,10 +210,11 @@ def check(collector: Collector) -> None:
     assert collector.dead.total() - len(failing) <= KILLS * AT_ONCE
 
 
-async def check_record(directory: Path, collector: Collector) -> None:
+async def check_record(directory: Path, collector: Collector, *, place: str) -> None:
     record = await Record.open(directory)
-    assert await record.duplicates(QUEUE) >= collector.duplicates
-    assert await record.orphans(QUEUE) == []
+    assert await record.duplicates(place) >= collector.duplicates
+    assert await record.orphans(place) == []
+    assert await record.forsaken({place}) == {}
     await record.aclose()
 
 

@@ -15,6 +15,8 @@ from tests.support.dispatching import Line, run
 from tests.support.serve_process import Served, serving
 from tests.support.waiting import wait_until
 
+from wherry.triggers.amqp.record import Held, Record
+
 if TYPE_CHECKING:
     from tests.support.dispatching import Producer
     from tests.support.rabbitmq import Rabbit
@@ -89,6 +91,25 @@ async def test_messages_call_the_servers_functions_and_run_images_on_its_engine(
     (dead,) = logged(served, "a message is a dead letter")
     assert "policy" in dead["reason"]
     assert await producer.left() == 0
+
+
+async def test_a_renamed_table_finds_what_was_held_and_what_nobody_dispatches_is_named(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    properties = {"message_id": None, "correlation_id": "c", "reply_to": f"{queue}.replies",
+                  "content_type": None, "attempts": 0}  # fmt: skip
+    crashed = await Record.open(tmp_path / "data" / "state" / "dispatch")
+    place = f"127.0.0.1:{rabbit.port}//"
+    for each in (f"{place} {queue}", f"{place} old"):
+        body = json.dumps({"Function": "upper", "Input": each}).encode()
+        await crashed.hold(Held(key=each, queue=each, body=body, properties=properties))
+    await crashed.aclose()  # without a release
+    config = configured(tmp_path, rabbit.url, queue)
+    config.write_text(config.read_text().replace("[dispatch.jobs]", "[dispatch.renamed]"))
+    with serving(tmp_path / "data", "--no-auth", "--config", str(config)) as served:
+        assert (await producer.result())["stdout"] == f"{place} {queue}".upper()
+        (said,) = logged(served, "messages are held for a queue that no table dispatches")
+        assert (said["queue"], said["messages"]) == (f"{place} old", 1)
 
 
 async def test_a_broker_that_is_away_stops_nothing_and_is_told_once(

@@ -68,7 +68,10 @@ mounts = ["/srv/in"]
 def test_what_is_left_out_is_as_with_the_command(tmp_path: Path) -> None:
     one, two = read(tmp_path, f"[dispatch.one]\n{URL}[dispatch.two]\n{URL}")
     assert (one.options.queue, two.options.queue) == ("one", "two")
-    assert one.options.state != two.options.state
+    assert (one.options.place, two.options.place) == (
+        "mq.example:5672// one",
+        "mq.example:5672// two",
+    )
     assert one.options.policy == Policy()
     assert (one.timeout, one.options.concurrency) == (None, 4)
 
@@ -105,6 +108,17 @@ def test_a_mistake_is_named_with_its_file_its_field_and_what_is_right(
         read(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path}/0.toml: dispatch")
     assert said in str(caught.value)
+
+
+def test_the_record_knows_a_queue_by_its_broker_however_that_is_written(tmp_path: Path) -> None:
+    same = ["amqp://mq", "amqp://mq:5672/", "amqp://me@mq/%2F?heartbeat=5"]
+    others = ["amqp://mq/a%2Fb", "amqps://mq/", "amqp://mq:5673"]
+    places = [
+        read(tmp_path, f'[dispatch.{name}]\nqueue = "q"\nurl = "{url}"')[0].options.place
+        for name, url in zip("abcdef", same + others, strict=True)
+    ]
+    assert places[:3] == ["mq:5672// q"] * 3
+    assert places[3:] == ["mq:5672/a/b q", "mq:5671// q", "mq:5673// q"]
 
 
 def test_two_files_cannot_have_the_same_table(tmp_path: Path) -> None:

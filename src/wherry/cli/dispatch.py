@@ -128,6 +128,7 @@ def options_of(args: argparse.Namespace, data: Path) -> DispatchOptions:
     usual = DispatchOptions(url="", state=data)
     return DispatchOptions(
         url=address.url,
+        broker=address.place,
         patience=address.patience,
         queue=args.queue or QUEUE,
         state=data / "dispatch",

@@ -35,7 +35,6 @@ KEYS: Mapping[str, str] = {
     "policy": "table: what messages may ask for",
 }
 """All keys of a table."""
-_PORTS = {"amqp": 5672, "amqps": 5671}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +82,9 @@ def _tables(given: object) -> dict[str, dict[str, Any]]:
 
 
 def _check_apart(tables: Sequence[DispatchTable]) -> None:
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[str, str] = {}
     for each in tables:
-        place = (each.shown, each.options.queue)
+        place = each.options.place
         if place in seen:
             raise UsageError(
                 f"dispatch.{each.name}.queue: dispatch.{seen[place]} has queue "
@@ -109,9 +108,10 @@ class _Reading:
         options = DispatchOptions(
             url=address.url,
             asked=self._field("url"),
+            broker=address.place,
             patience=address.patience,
             queue=self._text("queue") or self._name,
-            state=server.state / "dispatch" / self._name,
+            state=server.state / "dispatch",
             concurrency=self._concurrency(usual.concurrency),
             passive=self._truth("passive"),
             queue_type=self._queue_type(),

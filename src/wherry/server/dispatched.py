@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,11 @@ async def dispatched(
     take_short_turns()
     named = named_containers(engine)
     async with AsyncExitStack() as stack:
+        record = await Record.open(tables[0].options.state)
+        stack.push_async_callback(record.aclose)
+        await _warn_of_forsaken(record, tables)
         made = []
         for table in tables:
-            record = await Record.open(table.options.state)
-            stack.push_async_callback(record.aclose)
             performer = _performer(table, service=service, client=client, named=named)
             said = _saying(table.options.queue)
             made.append(
@@ -60,6 +61,13 @@ async def dispatched(
                 )
             )
         yield Dispatching(made)
+
+
+async def _warn_of_forsaken(record: Record, tables: Sequence[DispatchTable]) -> None:
+    """Name queues whose messages lie in the record of a crash, and that no table dispatches now."""
+    for queue, count in (await record.forsaken({each.options.place for each in tables})).items():
+        said = {"queue": queue, "messages": count}
+        _log.warning("messages are held for a queue that no table dispatches", extra=said)
 
 
 def _performer(

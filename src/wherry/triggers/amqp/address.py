@@ -6,12 +6,13 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from wherry.errors import UsageError
 from wherry.names import nearest
 
 FORM = "amqp:// or amqps://[USER:PASSWORD@]HOST[:PORT][/VHOST][?OPTIONS]"
+PORTS = {"amqp": 5672, "amqps": 5671}
 PATIENCE = 20.0
 """Seconds until a broker has taken a connection, unless the address says otherwise."""
 _SAME = {"cacertfile": "cafile", "auth_mechanism": "auth"}
@@ -32,6 +33,8 @@ class Address:
     """As the client takes it; it may hold a password."""
     shown: str
     """For people: without user, password and options."""
+    place: str
+    """Host, port and vhost, which are the same however the address was written."""
     patience: float = PATIENCE
     """Seconds until a connection must have been taken."""
 
@@ -62,8 +65,14 @@ class Address:
         return cls(
             url=given._replace(query=urlencode(options)).geturl(),
             shown=f"{given.scheme}://{place}{unquote(given.path).rstrip('/')}",
+            place=_place(given),
             patience=patience,
         )
+
+
+def _place(given: SplitResult) -> str:
+    port = given.port or PORTS[given.scheme]
+    return f"{given.hostname}:{port}/{unquote(given.path[1:]) or '/'}"
 
 
 def _options(query: str, name: str, folder: Path) -> tuple[dict[str, str], float]:

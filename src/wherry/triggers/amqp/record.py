@@ -10,6 +10,8 @@ import json
 import os
 import sqlite3
 import time
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -56,6 +58,7 @@ class Held:
 
     key: str
     queue: str
+    """As everywhere here: :attr:`wherry.triggers.amqp.options.DispatchOptions.place`."""
     body: bytes
     properties: dict[str, Any]
 
@@ -161,6 +164,19 @@ class Record:
                 found.append(
                     Held(key=row["key"], queue=queue, body=row["body"], properties=properties)
                 )
+        return found
+
+    async def forsaken(self, queues: Collection[str]) -> Mapping[str, int]:
+        """Return how many messages are held for other queues, by dispatchers that are gone."""
+        rows = await self._db.read(
+            lambda db: db.execute(
+                "SELECT queue, owner, COUNT(*) FROM held GROUP BY 1, 2"
+            ).fetchall()
+        )
+        found: Counter[str] = Counter()
+        for queue, owner, count in rows:
+            if queue not in queues and _is_gone(self._directory / f"owner-{owner}"):
+                found[queue] += count
         return found
 
     async def duplicates(self, queue: str) -> int:

@@ -52,7 +52,7 @@ class Settling:
         if not (known.settled and delivery.message.redelivered):
             await self._reply(delivery, session, known.result, is_duplicate=known.settled)
         assert delivery.id is not None
-        await self._record.settle(self._options.queue, delivery.id)
+        await self._record.settle(self._options.place, delivery.id)
         await session.ack(delivery)
         self._tally.repeated += 1
 
@@ -73,7 +73,7 @@ class Settling:
         document = outcome.document(message_id=delivery.id)
         if delivery.id is not None and "decide" not in steps:
             fate, result = outcome.fate, dumps(document).decode()
-            await self._record.decide(self._options.queue, delivery.id, fate=fate, result=result)
+            await self._record.decide(self._options.place, delivery.id, fate=fate, result=result)
             steps.add("decide")
         if "count" not in steps:  # who has had a reply finds it counted
             steps.add("count")
@@ -88,7 +88,7 @@ class Settling:
             steps.add("say")
             await self._show(outcome, document)
         if delivery.id is not None:
-            await self._record.settle(self._options.queue, delivery.id)
+            await self._record.settle(self._options.place, delivery.id)
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.fate == "reject":
@@ -156,4 +156,4 @@ class Settling:
         else:
             await session.ack(flight.delivery)
         if flight.delivery.message.redelivered:
-            await self._record.forget_deliveries(self._options.queue, flight.delivery.key)
+            await self._record.forget_deliveries(self._options.place, flight.delivery.key)
