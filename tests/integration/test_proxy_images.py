@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from tests.support.oci_layout import build_image
 from tests.support.proxying import SHOWN, House, house_on
 from tests.support.registry import registry_server
 from tests.support.registry_relay import reachable
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +53,48 @@ async def test_what_is_built_and_committed_is_the_tenants_own(house: House) -> N
     await house.docker(mine, "rm", "base")
     assert (await house.docker(mine, "rmi", "app", "kept")).code == 0
     assert not [tag for tag in tags(house) if tag.startswith("one.")]
+
+
+def everything(house: House) -> tuple[set[str], set[str]]:
+    images = {image["Id"] for image in house.direct("GET", "/images/json?all=1")}
+    return images, {one["Id"] for one in house.direct("GET", "/containers/json?all=1")}
+
+
+async def test_a_build_that_breaks_off_leaves_nothing_that_nobody_owns(house: House) -> None:
+    mine = await house.add("one", CI)
+    context = house.directory / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        "FROM busybox AS first\nRUN echo 1 > /f\nFROM busybox\nCOPY --from=first /f /f\n"
+        "RUN echo 2 > /g\nRUN echo here; sleep 999\n"
+    )
+    before = everything(house)
+    building = asyncio.create_task(house.docker(mine, "build", str(context)))
+    await asyncio.to_thread(wait_until, lambda: everything(house)[1] != before[1], seconds=60.0)
+    building.cancel()
+    await asyncio.gather(building, return_exceptions=True)
+    (context / "Dockerfile").write_text("FROM busybox\nRUN echo 3 > /h\nRUN false\n")
+    assert (await house.docker(mine, "build", str(context))).code != 0
+    await asyncio.to_thread(wait_until, lambda: house.proxy.registry.pending() == [], seconds=60.0)
+    house.proxy.lifetime.look_now()
+    await asyncio.to_thread(wait_until, lambda: everything(house) == before, seconds=60.0)
+
+
+async def test_what_a_step_wrote_for_one_tenant_is_not_in_the_cache_of_another(
+    house: House,
+) -> None:
+    context = house.directory / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        "FROM busybox\nRUN head -c 9 /dev/urandom | base64 > /secret\nCMD cat /secret\n"
+    )
+    told = []
+    for name in ("one", "two"):
+        socket = await house.add(name, CI)
+        for _ in range(2):
+            assert (await house.docker(socket, "build", "-t", "app", str(context))).code == 0
+            told.append((await house.docker(socket, "run", "--rm", "app")).text)
+    assert told[0] == told[1] != told[2] == told[3]
 
 
 async def test_an_allowed_image_is_pulled_and_the_tag_of_others_is_not_moved(

@@ -33,7 +33,7 @@ def rewritten(text: str) -> str:
     found = dockerfile.parse(text.encode(), POLICY)
     for named in dockerfile.references(found):
         assert named.text in IDS
-    return dockerfile.write(found, IDS).decode()
+    return dockerfile.write(found, IDS, marks={}).decode()
 
 
 def test_every_image_is_named_by_its_full_id() -> None:
@@ -63,6 +63,18 @@ def test_two_stages_of_one_name_are_refused() -> None:
 def test_lines_are_joined_as_the_builder_joins_them() -> None:
     text = "\ufeffFRO\\\nM busy\\\n# a comment\n\nbox\r\nRUN a && \\\n    b\n"
     assert rewritten(text) == f"FROM {IDS['busybox']}\nRUN a &&     b\n"
+
+
+def test_every_stage_of_a_build_is_marked_before_its_first_step() -> None:
+    text = b"ARG X\nFROM busybox AS one\nRUN a\nFROM scratch\nCOPY --from=one /a /a\n"
+    found = dockerfile.parse(text, Policy())
+    marks = {"wherry.proxy.tenant": "ci"}
+    lines = dockerfile.write(found, IDS, marks=marks).decode().splitlines()
+    mark = 'LABEL "wherry.proxy.tenant"="ci"'
+    assert [line for line in lines if line.startswith(("FROM", "LABEL", "RUN", "COPY"))] == [
+        f"FROM {IDS['busybox']} AS one", mark, "RUN a", "FROM scratch", mark,
+        "COPY --from=0 /a /a",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class Engine:
                 return 200, b"OK"
             case ["containers", "json"]:
                 return 200, json.dumps(self.containers).encode()
-            case ["networks"]:
+            case ["networks"] | ["images", "json"]:
                 return 200, b"[]"
             case ["volumes"]:
                 return 200, b'{"Volumes": null}'

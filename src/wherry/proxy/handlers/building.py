@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
+from wherry.engines.closing import finish
+from wherry.errors import EngineError
 from wherry.proxy.decoder import json_objects
 from wherry.proxy.handlers import images, networks, resolving
 from wherry.proxy.handlers.call import check, unbroken
 from wherry.proxy.policy import answers, build, commits
 from wherry.proxy.policy import images as policy_images
 from wherry.proxy.policy.model import Denied
+from wherry.proxy.tenants.labels import BUILD, build_labels
+from wherry.proxy.tenants.leavings import Leavings
 from wherry.proxy.tenants.model import Amounts
 
 if TYPE_CHECKING:
@@ -48,6 +53,13 @@ async def make(call: Call) -> None:
                 reservation.release()
     finally:
         scope.builds -= 1
+        await finish(_swept(scope))
+
+
+async def _swept(scope: Scope) -> None:
+    """Remove what a build has left on its way; what cannot be now is later."""
+    with suppress(EngineError):
+        await Leavings(scope.registry, scope.engine.client).remove(tenant=scope.name)
 
 
 async def _build(call: Call, request: build.Build, reservation: Reservation) -> None:
@@ -61,14 +73,17 @@ async def _build(call: Call, request: build.Build, reservation: Reservation) -> 
             image = await images.find(scope, named)
             policy_images.check_base(image, field=named.text)
             ids[named.text] = image.id
-        await asyncio.to_thread(build.write_context, given, written, context=context, ids=ids)
+        marks = build_labels(instance=scope.registry.instance, tenant=scope.name)
+        await asyncio.to_thread(
+            build.write_context, given, written, context=context, ids=ids, marks=marks
+        )
         written.seek(0)
         headers = {"content-type": "application/x-tar"}
         async with (
             call.exchange.while_present(),
             scope.engine.upstream.exchange(
-                "POST", "/build", query=request.query(scope.view()), headers=headers,
-                body=_pieces(written), timeout=None,
+                "POST", "/build", query=request.query(scope.view(), owner={BUILD: ""}),
+                headers=headers, body=_pieces(written), timeout=None,
             ) as answer,
         ):  # fmt: skip
             await check(answer)

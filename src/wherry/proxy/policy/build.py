@@ -151,14 +151,16 @@ def read_context(source: IO[bytes], build: Build, *, policy: Policy) -> Context:
 
 
 def write_context(
-    source: IO[bytes], sink: IO[bytes], *, context: Context, ids: Mapping[str, str]
-) -> None:
+    source: IO[bytes], sink: IO[bytes], *, context: Context, ids: Mapping[str, str],
+    marks: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
     """Write the context anew, member by member, with the Dockerfile that names full ids.
 
-    ``ids`` holds the full id of every image of ``context.references``.
+    ``ids`` holds the full id of every image of ``context.references``; ``marks`` are labels of
+    what the build makes on its way.
     """
     source.seek(0)
-    content = dockerfile.write(context.instructions, ids)
+    content = dockerfile.write(context.instructions, ids, marks=marks or {})
     with _opened(source) as archive, tarfile.open(
         fileobj=sink, mode="w", format=tarfile.PAX_FORMAT
     ) as new:  # fmt: skip

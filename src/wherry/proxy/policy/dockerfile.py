@@ -6,6 +6,7 @@ by its full id. So it does not matter where two readers of the same text would d
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -94,9 +95,21 @@ def references(found: tuple[Instruction, ...]) -> tuple[Named, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
-def write(found: tuple[Instruction, ...], ids: Mapping[str, str]) -> bytes:
-    """Return the new Dockerfile; ``ids`` holds the full id of every image it names."""
-    return "".join(f"{each.resolved(ids).text}\n" for each in found).encode()
+def write(
+    found: tuple[Instruction, ...], ids: Mapping[str, str], *, marks: Mapping[str, str]
+) -> bytes:
+    """Return the new Dockerfile; ``ids`` holds the full id of every image it names.
+
+    ``marks`` are labels of everything that is made on the way: so one tenant's steps are not in
+    the cache of another's, and what a build that broke off has left can be told.
+    """
+    mark = " ".join(f"{json.dumps(key)}={json.dumps(value)}" for key, value in marks.items())
+    lines = []
+    for each in found:
+        lines.append(each.resolved(ids).text)
+        if each.word == "FROM" and mark:
+            lines.append(f"LABEL {mark}")
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def read(text: str, *, policy: Policy) -> tuple[Instruction, ...]:

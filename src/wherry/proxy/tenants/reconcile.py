@@ -16,6 +16,7 @@ from urllib.parse import quote
 from wherry.engines.docker.failures import Refused, failing
 from wherry.proxy.decoder import json_objects
 from wherry.proxy.tenants.labels import INSTANCE, NONCE
+from wherry.proxy.tenants.leavings import Leavings
 from wherry.proxy.tenants.model import Owned
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Reconcile:
     def __init__(self, registry: Registry, client: DockerClient) -> None:
         self._registry = registry
         self._client = client
+        self._leavings = Leavings(registry, client)
 
     async def all(self, *, adopt: bool) -> None:
         """Compare everything; raises :class:`EngineError` when the engine cannot be asked.
@@ -63,6 +65,7 @@ class Reconcile:
             if owned.kind in found and owned.id not in found[owned.kind]:
                 await self._forget_if_gone(owned)
         await self._execs(known)
+        await self._leavings.remove()
 
     async def _containers(self) -> dict[str, dict[str, str]]:
         """Return all containers; read one by one, as others' labels may be large and many."""

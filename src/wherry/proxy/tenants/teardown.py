@@ -11,6 +11,7 @@ from urllib.parse import quote
 from wherry.engines.docker.failures import Refused
 from wherry.proxy.audit import Entry
 from wherry.proxy.policy.names import plain_image
+from wherry.proxy.tenants.leavings import Leavings
 
 if TYPE_CHECKING:
     from wherry.engines.docker.client import DockerClient
@@ -32,6 +33,7 @@ class Teardown:
         self._client = client
         self._audit = audit
         self._room = asyncio.Semaphore(_AT_ONCE)
+        self._leavings = Leavings(registry, client)
 
     async def objects(self, tenant: str) -> bool:
         """Remove everything a tenant owns; whether all of it is gone.
@@ -52,6 +54,7 @@ class Teardown:
             owned = [one for one in self._registry.owned(tenant) if _is(one, kind)]
             done = await asyncio.gather(*(self._remove(one, remove) for one in owned))
             complete = complete and all(done)
+        await self._leavings.remove(tenant=tenant)
         return complete
 
     async def remove(self, owned: Owned) -> bool:
