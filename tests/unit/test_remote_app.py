@@ -155,7 +155,10 @@ async def test_the_token_alone_is_encoded(scheme: str) -> None:
     "auth",
     [None, "Basic", "Basic !!!", f"Basic {TOKEN}", "Bearer", "Bearer x", f"Digest {TOKEN}", TOKEN,
      f"Basic {base64.b64encode(b'user:' + TOKEN.encode()).decode()}",
-     f"Basic {base64.b64encode(TOKEN.encode() + b':').decode()}", "Bearer \xff"],
+     f"Basic {base64.b64encode(TOKEN.encode() + b':').decode()}", "Bearer \xff",
+     "Basic ", "Basic ====", "Basic //79", pytest.param(f"Basic {'A' * 60_000}", id="huge"),
+     f"Basic {base64.b64encode(TOKEN.encode() * 2).decode().rstrip('=')}",
+     f"Basic {base64.b64encode(TOKEN.encode()).decode()} {TOKEN}"],
 )  # fmt: skip
 async def test_who_has_no_token_is_not_let_in(auth: str | None) -> None:
     fake = Fake()
