@@ -259,16 +259,24 @@ async def test_what_was_being_made_in_a_crash_is_the_tenants_and_counted(engine:
             await house.add("ci")
             lost = proxy.ledger.reserve("ci", "container", name="lost")
             never = proxy.ledger.reserve("ci", "container", name="never")
+            bridge = proxy.ledger.reserve("ci", "network", name="bridge")
+            body = {"Name": "ci.bridge", "Labels": proxy.scope("ci").labels(bridge.nonce)}
+            _post(house, "/networks/create", json.dumps(body).encode())
             body = {"Image": "busybox", "Labels": proxy.scope("ci").labels(lost.nonce)}
             made = json.loads(_post(house, "/containers/create", json.dumps(body).encode()))["Id"]
         registry = Registry(house.options.directory)
-        assert {each.nonce for each in registry.pending()} == {lost.nonce, never.nonce}
+        nonces = {lost.nonce, never.nonce, bridge.nonce}
+        assert {each.nonce for each in registry.pending()} == nonces
         registry.close()
         async with running_proxy(house.options) as proxy:
             assert proxy.registry.ids("ci", "container") == {made}
             # The engine may be about to make it: it stays reserved for two minutes.
             assert {each.nonce for each in proxy.registry.pending()} == {never.nonce}
             assert proxy.registry.uses("ci").containers == 2
+            socket = house.directory / "again.sock"
+            await proxy.listen("ci", socket)
+            said = await house.docker(socket, "run", "--rm", "busybox", "echo", "on")
+            assert said.text == "on\n"  # in the network that was being made
             await proxy.end("ci")
             assert house.containers() == []
             body["Labels"] = owner_labels(

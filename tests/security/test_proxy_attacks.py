@@ -183,6 +183,25 @@ async def test_one_of_many_creates_gets_a_name(house: House) -> None:
 
 
 @pytest.mark.root
+async def test_updates_at_one_time_leave_counted_what_the_engine_gives(house: House) -> None:
+    """Else the greater one of two could stay with the engine, and the lesser one be counted."""
+    socket = await house.add("ci")
+    id_ = await made(house, socket, "sleep", "9")
+    clients = [await peer(socket) for _ in range(12)]
+    for number, client in enumerate(clients):
+        size = (20 + number * 7 % 12 * 10) * 1024 * 1024
+        body = json.dumps({"Memory": size, "MemorySwap": size}).encode()
+        client.ask(f"POST /v1.41/containers/{id_}/update", body=body)
+        client.ask(f"POST /v1.41/containers/{id_}/rename?name=n{number}")
+    for client in clients:
+        assert [(await client.answer())[0], (await client.answer())[0]] == [200, 204]
+    described = house.direct("GET", f"/containers/{id_}/json")
+    (owned,) = house.proxy.registry.owned("ci", "container")
+    assert described["HostConfig"]["Memory"] == owned.amounts.memory
+    assert described["Name"] == f"/ci.{owned.name}"
+
+
+@pytest.mark.root
 async def test_the_end_of_a_tenant_is_the_end_of_its_streams(house: House) -> None:
     socket = await house.add("ci")
     container = await made(house, socket, "sleep", "99")

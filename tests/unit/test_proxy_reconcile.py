@@ -28,6 +28,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.containers: list[dict[str, Any]] = []
+        self.images: list[dict[str, Any]] = []
         self.removed: list[str] = []
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,14 +45,16 @@ class Engine:
         path = target.partition("?")[0].removeprefix("/v1.41")
         known = {each["Id"]: each for each in self.containers}
         if method == "DELETE":
-            self.removed.append(path.removeprefix("/containers/"))
+            self.removed.append(path.rpartition("/")[2])
             return 204, b""
         match path.split("/")[1:]:
             case ["_ping"]:
                 return 200, b"OK"
             case ["containers", "json"]:
                 return 200, json.dumps(self.containers).encode()
-            case ["networks"] | ["images", "json"]:
+            case ["images", "json"]:
+                return 200, json.dumps(self.images).encode()
+            case ["networks"]:
                 return 200, b"[]"
             case ["volumes"]:
                 return 200, b'{"Volumes": null}'
@@ -142,3 +145,26 @@ async def test_what_is_made_for_a_tenant_that_has_ended_meanwhile_is_removed(
         await compare.all(adopt=False)
         assert engine.removed == ["late"]
         assert registry.pending() == []
+
+
+async def test_only_what_a_build_of_ours_has_left_is_removed_and_not_while_one_goes_on(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """Whatever the engine lists: it is looked at again."""
+    engine = Engine()
+    mark = {"wherry.proxy.build": registry.instance, "wherry.proxy.tenant": "ci"}
+    engine.images = [
+        {"Id": "step", "Labels": mark},
+        {"Id": "made", "Labels": {**mark, "wherry.proxy.build": ""}},
+        {"Id": "foreign", "Labels": {**mark, "wherry.proxy.build": "0" * 32}},
+        {"Id": "public", "Labels": None},
+    ]
+    engine.containers = [{"Id": "broken", "Labels": mark}, {"Id": "web", "Labels": {}}]
+    ledger = Ledger(registry, allowed=lambda _: Amounts(images=1))
+    async with comparing(registry, engine, tmp_path) as compare:
+        with ledger.reserve("ci", "image"):
+            await compare.all(adopt=False)
+            assert engine.removed == []
+            registry.give_up(registry.pending()[0].nonce)
+        await compare.all(adopt=False)
+        assert engine.removed == ["broken", "step"]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,18 @@ def test_what_is_forgotten_gives_its_quota_back_with_its_execs(registry: Registr
     registry.forget("container", ID, tenant="ci")
     assert registry.owned("ci") == []
     assert registry.uses("ci") == Amounts()
+
+
+def test_a_new_name_takes_back_nothing_that_changed_meanwhile(registry: Registry) -> None:
+    before = owned(name="old")
+    registry.record(before)
+    registry.record(replace(before, amounts=Amounts(containers=1, memory=500)))
+    registry.rename(before, "new")
+    assert [each.name for each in registry.owned("ci")] == ["new"]
+    assert registry.uses("ci").memory == 500
+    registry.forget("container", ID, tenant="ci")
+    registry.rename(before, "ghost")
+    assert registry.owned("ci") == []
 
 
 def test_an_object_of_another_tenant_is_not_found(registry: Registry) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wherry.engines.docker.failures import Refused
 from wherry.proxy.decoder import json_objects
+from wherry.proxy.handlers.call import unbroken
 from wherry.proxy.policy import answers, containers, names, queries
 from wherry.proxy.policy.model import Denied
 from wherry.proxy.tenants.model import Amounts
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from wherry.proxy.handlers.call import Call
+    from wherry.proxy.tenants.model import Owned
 
 _SLACK = 60.0
 """Seconds that the engine may take beyond those that it was told to wait."""
@@ -88,16 +90,34 @@ async def rename(call: Call) -> None:
     taken = scope.registry.named(scope.name, "container", name=name)
     if taken is not None:
         raise name_taken("container", name, id_=taken.id)
-    await call.ask(f"/containers/{owned.id}/rename", query={"name": names.scoped(scope.name, name)})
-    scope.registry.rename(owned, name)
+
+    async def give() -> None:
+        query = {"name": names.scoped(scope.name, name)}
+        await call.ask(f"/containers/{owned.id}/rename", query=query)
+        scope.registry.rename(owned, name)
+
+    async with scope.turn(f"rename {owned.id}"):
+        await unbroken(give())
     await call.exchange.answer(204)
 
 
 async def update(call: Call) -> None:
-    """Change its limits, within the quota: what it gets is counted before the engine is asked."""
+    """Change its limits, within the quota: what it gets is counted before the engine is asked.
+
+    One after the other: two at one time could leave the greater one with the lesser one counted.
+    """
     scope = call.scope
     owned = call.container()
     request = containers.parse_update(await call.exchange.request.body.read(), scope.policy)
+    async with scope.turn(f"update {owned.id}"):
+        status, value = await _updated(call, request, call.container())
+    await call.exchange.json(status, {"Warnings": (value or {}).get("Warnings") or []})
+
+
+async def _updated(
+    call: Call, request: containers.ContainerUpdate, owned: Owned
+) -> tuple[int, dict[str, Any] | None]:
+    scope = call.scope
     asked, had = request.amounts, owned.amounts
     wanted = Amounts(
         memory=asked.memory or had.memory,
@@ -113,7 +133,7 @@ async def update(call: Call) -> None:
         scope.ledger.change(owned, had)
         raise
     scope.ledger.change(owned, wanted)
-    await call.exchange.json(status, {"Warnings": (value or {}).get("Warnings") or []})
+    return status, value
 
 
 async def remove(call: Call) -> None:

@@ -31,7 +31,10 @@ async def ensure_default(scope: Scope) -> None:
         tenant = scope.tenant
         if tenant.network and scope.registry.get("network", tenant.network, tenant=scope.name):
             return
-        owned = await _make(scope, networks.NetworkCreate(DEFAULT))
+        # No tenant can call one so: it was made, and the proxy died before it was noted here.
+        owned = scope.registry.named(scope.name, "network", name=DEFAULT)
+        if owned is None:
+            owned = await _make(scope, networks.NetworkCreate(DEFAULT))
         # It came with the tenant, and is not one of those that the tenant may have.
         scope.registry.record(replace(owned, amounts=Amounts()))
         scope.registry.put(replace(scope.tenant, network=owned.id))

@@ -50,7 +50,14 @@ class Leavings:
             query = {**query, "all": True}
         found = await self._client.call("GET", path, query=query) or []
         busy = {each.tenant for each in self._registry.pending() if each.kind == "image"}
-        return [item["Id"] for item in found if (item.get("Labels") or {}).get(OWNER) not in busy]
+        ours = [(item["Id"], item.get("Labels") or {}) for item in found]
+        return [
+            id_
+            for id_, labels in ours
+            if labels.get(BUILD) == self._registry.instance
+            and labels.get(OWNER) not in busy
+            and tenant in (None, labels.get(OWNER))
+        ]
 
     async def _delete(self, path: str, query: Query) -> None:
         try:

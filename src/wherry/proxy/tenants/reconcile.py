@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _LATE = 120.0
 """Seconds after which the engine has made what it was asked for, or never will."""
+_UNSTARTED = 600.0
+"""Seconds after which a program that was prepared and not started takes nothing any more."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -131,7 +133,8 @@ class Reconcile:
                     raise
                 self._registry.forget("exec", owned.id, tenant=owned.tenant)
                 continue
-            if not answer.get("Running") and answer.get("ExitCode") is not None:
+            was_left = owned.created < time.time() - _UNSTARTED
+            if not answer.get("Running") and (answer.get("ExitCode") is not None or was_left):
                 self._registry.ended(owned)
 
 

@@ -203,11 +203,11 @@ class Registry:
             self._uses[tenant] -= mine.pop(key).amounts
             self._gone.append((*key, tenant))
 
-    def rename(self, owned: Owned, name: str) -> Owned:
-        """Change what its tenant calls an object."""
-        renamed = replace(owned, name=name)
-        self.record(renamed)
-        return renamed
+    def rename(self, owned: Owned, name: str) -> None:
+        """Change what its tenant calls an object, as it is on record now; what is gone stays so."""
+        current = self.get(owned.kind, owned.id, tenant=owned.tenant)
+        if current is not None:
+            self.record(replace(current, name=name))
 
     def ended(self, owned: Owned) -> None:
         """Keep an exec that has ended, for its exit code; it takes nothing any more."""
