@@ -64,6 +64,14 @@ async def test_text_is_cut_between_characters_of_each_stream() -> None:
     assert left == ["the container"]
 
 
+@pytest.mark.parametrize("piece", [b"\0", b"\n", b"x", "🐋".encode()])
+async def test_no_line_is_longer_than_readers_of_lines_take(piece: bytes) -> None:
+    said = piece * (100_000 // len(piece))
+    found = [line async for line in lines(events(Output("stdout", said), Exit(0, "exited")), [])]
+    assert max(map(len, found)) < 64 * 1024
+    assert "".join(json.loads(line).get("data", "") for line in found).encode() == said
+
+
 async def test_an_end_that_nobody_knows_is_no_exit_code() -> None:
     left: list[str] = []
     told = await read(lines(events(Output("stdout", b"x"), EngineError("/run/secret")), left))

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from wherry.models import Output
 
 
+_PART = 10_000
+"""Characters in one line, each of which JSON writes as six bytes at most: readers of lines, such as
+Go's Scanner and asyncio's StreamReader, take 64 KiB."""
+
+
 class Lines:
     """An answer's body; :meth:`aclose` it, also when it was never read.
 
     First a line that says what it is; then ``{"stream", "data"}`` for what was written; last
     ``{"exit_code", "reason"}``, or ``{"error"}`` when nobody knows how it ended. Logs have no end
-    of their own. ``data`` is text: bytes that are no UTF-8 become U+FFFD.
+    of their own. ``data`` is text: bytes that are no UTF-8 become U+FFFD. No line of it is longer
+    than 64 KiB.
     """
 
     def __init__(
@@ -70,8 +76,9 @@ class Lines:
                     yield _line({"exit_code": event.code, "reason": event.reason})
                     return
                 text = self._decoders[event.stream].decode(event.data)
-                if text:
-                    yield _line({"stream": event.stream, "data": text})
+                for begin in range(0, len(text), _PART):
+                    part = text[begin : begin + _PART]
+                    yield _line({"stream": event.stream, "data": part})
             for line in self._rest():
                 yield line
         except TimeoutError:
