@@ -29,6 +29,7 @@ class Engine:
     def __init__(self) -> None:
         self.containers: list[dict[str, Any]] = []
         self.images: list[dict[str, Any]] = []
+        self.volumes: list[dict[str, Any]] = []
         self.removed: list[str] = []
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +58,7 @@ class Engine:
             case ["networks"]:
                 return 200, b"[]"
             case ["volumes"]:
-                return 200, b'{"Volumes": null}'
+                return 200, json.dumps({"Volumes": self.volumes or None}).encode()
             case ["containers", id_, "json"] if id_ in known:
                 return 200, json.dumps(known[id_]).encode()
         return 404, b'{"message": "none"}'
@@ -115,9 +116,12 @@ async def test_what_an_engine_may_yet_make_stays_reserved_until_it_is_late(
     async with comparing(registry, engine, tmp_path) as compare:
         await compare.all(adopt=True)
         assert registry.uses("ci").containers == 1
-        engine.containers = [{"Id": "made", "Labels": labels}]
+        volume = {"Type": "volume", "Name": "e" * 64}
+        engine.containers = [{"Id": "made", "Labels": labels, "Mounts": [volume]}]
+        engine.volumes = [{"Name": "e" * 64}]
         await compare.all(adopt=False)
-        assert [each.name for each in registry.owned("ci")] == ["web"]
+        assert [each.name for each in registry.owned("ci", "container")] == ["web"]
+        assert [each.container for each in registry.owned("ci", "volume")] == ["made"]
         assert registry.uses("ci").containers == 1
 
 

@@ -153,6 +153,8 @@ async def sweep(address: Address, places: Places) -> None:
                 for tenant in kept:
                     if proxy.registry.has(tenant.name):
                         await proxy.end(tenant.name)
+                if proxy.registry.pending():  # the engine may yet make it: the next one looks again
+                    continue
         except WherryError as error:
             _log.warning(
                 "what another command left could not be taken down",

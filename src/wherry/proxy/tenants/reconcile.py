@@ -9,6 +9,7 @@ are on record cannot.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from wherry.engines.docker.failures import Refused, failing
 from wherry.proxy.decoder import json_objects
 from wherry.proxy.tenants.labels import INSTANCE, NONCE
 from wherry.proxy.tenants.leavings import Leavings
-from wherry.proxy.tenants.model import Owned
+from wherry.proxy.tenants.model import Amounts, Owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LATE = 120.0
 """Seconds after which the engine has made what it was asked for, or never will."""
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _UNSTARTED = 600.0
 """Seconds after which a program that was prepared and not started takes nothing any more."""
 _LOG = logging.getLogger(__name__)
@@ -108,6 +110,8 @@ class Reconcile:
                 created=pending.created, amounts=pending.amounts, reference=pending.reference,
             )  # fmt: skip
             self._registry.record(owned, nonce=pending.nonce)
+            if pending.kind == "container":
+                await self._anonymous(owned)
             _LOG.info("what was being made is its tenant's", extra={"object": id_})
             return
         query: Query = {"force": True, "v": True} if pending.kind == "container" else {}
@@ -120,6 +124,23 @@ class Reconcile:
                 raise
         self._registry.give_up(pending.nonce)
         _LOG.info("what was being made for a tenant that has ended is gone", extra={"object": id_})
+
+    async def _anonymous(self, container: Owned) -> None:
+        """Record the volumes without a name that came with a container; they end with it."""
+        try:
+            described = await self._client.call("GET", f"/containers/{container.id}/json")
+        except Refused as error:
+            if error.status != 404:
+                raise
+            return
+        for mount in described.get("Mounts") or []:
+            name = str(mount.get("Name", ""))
+            if _ANONYMOUS.fullmatch(name) and not self._registry.holders("volume", name):
+                self._registry.record(
+                    Owned(kind="volume", id=name, tenant=container.tenant, name=name,
+                          created=container.created, amounts=Amounts(volumes=1),
+                          container=container.id)
+                )  # fmt: skip
 
     async def _execs(self, known: Iterable[Owned]) -> None:
         """Forget executions that the engine does not have any more."""
