@@ -225,6 +225,25 @@ async def test_a_queue_that_is_there_and_different_is_named(
         assert (await producer.ask(run("echo", "hi")))["ok"]
 
 
+async def test_a_queue_that_is_for_another_alone_is_named_and_tried_again(
+    rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
+) -> None:
+    async def hear(_: object) -> None:
+        return
+
+    declared = await producer.channel.declare_queue(queue, durable=True)
+    tag = await declared.consume(hear, exclusive=True)
+    with pytest.raises(UsageError, match=r"we may not take from it: .*exclusive"):
+        async with dispatching(rabbit, queue, state=tmp_path):
+            pass
+    await declared.cancel(tag)
+    with pytest.raises(UsageError, match="does not let us have it: ACCESS_REFUSED"):
+        async with dispatching(rabbit, "amq.reserved", state=tmp_path):
+            pass
+    async with dispatching(rabbit, queue, state=tmp_path):
+        assert (await producer.ask(run("echo", "hi")))["ok"]
+
+
 async def test_a_queue_that_has_to_be_there_is_not_made(
     rabbit: Rabbit, queue: str, producer: Producer, tmp_path: Path
 ) -> None:

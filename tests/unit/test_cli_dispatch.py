@@ -45,7 +45,8 @@ def test_options_are_read() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [(("--queue-type", "lazy"), "--queue-type"), (("-P", "0"), "--concurrency"),
-     (("--policy", "nowhere.toml"), "nowhere.toml"), (("--retry", "soon"), "--retry")],
+     (("--policy", "nowhere.toml"), "nowhere.toml"), (("--retry", "soon"), "--retry"),
+     (("--retry", "50d"), "--retry: .* too long"), (("-q", "q" * 231), "--queue: ")],
 )  # fmt: skip
 def test_what_cannot_be_right_is_named(words: tuple[str, ...], said: str) -> None:
     with pytest.raises(UsageError, match=said):

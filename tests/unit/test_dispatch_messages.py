@@ -221,7 +221,8 @@ def test_images_functions_and_containers_are_patterns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [({"image": ["a"]}, "there is no 'image'; did you mean 'images'"), ({"images": "a"}, "list of texts"),
-     ({"options": ["Remov"]}, "there is no 'Remov'"), ({"mounts": ["data"]}, "absolute")],
+     ({"options": ["Remov"]}, "there is no 'Remov'"),
+     ({"networks": ["bridge"]}, "networks: there is no 'bridge'"), ({"mounts": ["data"]}, "absolute")],
 )  # fmt: skip
 def test_a_policy_that_cannot_be_right_names_the_field(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):

@@ -83,6 +83,13 @@ def test_what_is_left_out_is_as_with_the_command(tmp_path: Path) -> None:
         ("dispatch = 1", "dispatch: 1 must be a table"),
         (f'[dispatch."a/b"]\n{URL}', "dispatch.a/b: it must be a name without '/'"),
         ("[dispatch.jobs]", "dispatch.jobs.url: it is missing"),
+        (
+            f'[dispatch.jobs]\n{URL}queue = "{"q" * 231}"',
+            "dispatch.jobs.queue: 'qqqqqqqqqqqqqqqqqqqq'…",
+        ),
+        (f"[dispatch.{'q' * 231}]\n{URL}", "must have at most 230 bytes"),
+        (f'[dispatch.jobs]\n{URL}queue = "a\\u0000b"', "dispatch.jobs.queue: 'a\\x00b' holds"),
+        (f'[dispatch.jobs]\n{URL}retry = ["50d"]', "dispatch.jobs.retry: 4.32e+06 s is too long"),
         (f'[dispatch.jobs]\n{URL}qeue = "a"', "there is no 'qeue'; did you mean 'queue'?"),
         ("[dispatch.jobs]\nurl = 1", "dispatch.jobs.url: 1 must be text"),
         ('[dispatch.jobs]\nurl = "http://a"', "dispatch.jobs.url: it must be amqp:// or amqps://"),

@@ -118,7 +118,7 @@ def options_of(args: argparse.Namespace, data: Path) -> DispatchOptions:
     from pathlib import Path
 
     from wherry.triggers.amqp.address import Address
-    from wherry.triggers.amqp.options import QUEUE, DispatchOptions
+    from wherry.triggers.amqp.options import QUEUE, DispatchOptions, check_queue
     from wherry.triggers.amqp.policy import Policy, read_policy
 
     address = Address.parse(args.amqpaddr, name="AMQPADDR")
@@ -130,7 +130,7 @@ def options_of(args: argparse.Namespace, data: Path) -> DispatchOptions:
         url=address.url,
         broker=address.place,
         patience=address.patience,
-        queue=args.queue or QUEUE,
+        queue=check_queue(args.queue or QUEUE, field="--queue"),
         state=data / "dispatch",
         concurrency=_count(args.concurrency, usual.concurrency),
         passive=args.passive,
@@ -192,11 +192,13 @@ def _say_json(outcome: Outcome, document: Mapping[str, Any]) -> None:
 
 
 def _delays(text: str | None, usual: tuple[float, ...]) -> tuple[float, ...]:
+    from wherry.triggers.amqp.options import check_delays
     from wherry.units import parse_duration
 
     if text is None:
         return usual
-    return tuple(parse_duration(each, name="--retry") for each in text.split(",") if each)
+    found = tuple(parse_duration(each, name="--retry") for each in text.split(",") if each)
+    return check_delays(found, field="--retry")
 
 
 def _seconds(text: str | None, usual: float | None, *, name: str) -> float | None:

@@ -11,7 +11,7 @@ from wherry.errors import UsageError
 from wherry.functions import shapes
 from wherry.functions.files import is_stack, read_tables
 from wherry.triggers.amqp.address import Address
-from wherry.triggers.amqp.options import DispatchOptions, QueueType
+from wherry.triggers.amqp.options import DispatchOptions, QueueType, check_delays, check_queue
 from wherry.triggers.amqp.outcome import ExitCodes, exit_codes
 from wherry.triggers.amqp.policy import Policy, policy_of
 from wherry.units import parse_duration, parse_size
@@ -110,7 +110,7 @@ class _Reading:
             asked=self._field("url"),
             broker=address.place,
             patience=address.patience,
-            queue=self._text("queue") or self._name,
+            queue=check_queue(self._text("queue") or self._name, field=self._field("queue")),
             state=server.state / "dispatch",
             concurrency=self._concurrency(usual.concurrency),
             passive=self._truth("passive"),
@@ -197,7 +197,8 @@ class _Reading:
         field = self._field("retry")
         if not isinstance(value, list):
             raise UsageError(f'{field}: {value!r} must be a list of times, such as ["1s", "1m"]')
-        return tuple(parse_duration(shapes.plain(each, field), name=field) for each in value)
+        found = tuple(parse_duration(shapes.plain(each, field), name=field) for each in value)
+        return check_delays(found, field=field)
 
     def _codes(self) -> ExitCodes:
         field = self._field("exit")

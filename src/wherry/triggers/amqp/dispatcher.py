@@ -54,6 +54,7 @@ class Dispatcher:
         self._changed = asyncio.Event()
         self._stopping = False
         self._is_refused = False
+        self._pause, self._has_worked = _FIRST_PAUSE, False
 
     @property
     def running(self) -> int:
@@ -79,22 +80,20 @@ class Dispatcher:
     async def _dispatch(
         self, stop: asyncio.Event, *, at_once: asyncio.Event, patient: bool
     ) -> None:
-        pause, has_worked = _FIRST_PAUSE, False
         while not stop.is_set():
             try:
                 async with AsyncExitStack() as stack:
                     connecting = stack.enter_async_context(session(self._options))
                     if (opened := await _unless(stop, connecting)) is None:
                         return
-                    pause, has_worked = _FIRST_PAUSE, True
                     await self._serve(opened, stop=stop, at_once=at_once)
             except (EngineUnavailable, SessionLost, UsageError) as error:
-                if isinstance(error, UsageError) and not (has_worked or patient):
+                if isinstance(error, UsageError) and not (self._has_worked or patient):
                     raise
                 self._note(error)
             if not stop.is_set():
-                await _happens(stop, within=pause)
-                pause = min(2 * pause, self._options.longest_pause)
+                await _happens(stop, within=self._pause)
+                self._pause = min(2 * self._pause, self._options.longest_pause)
 
     def _note(self, error: Exception) -> None:
         """Say once why nothing is heard, and then only what is new."""
@@ -133,6 +132,7 @@ class Dispatcher:
             self.connected.clear()
         else:
             self.problem = None
+            self._pause, self._has_worked = _FIRST_PAUSE, True
             self.connected.set()
 
     async def _recover(self, opened: Session) -> None:

@@ -19,7 +19,7 @@ OPTIONS = frozenset(
 """What ``Options`` may hold; the last three are ours, and a policy's to allow."""
 _STREAMS = frozenset({"STDIN", "STDOUT", "STDERR"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_NETWORKS = ("none", "private", "host")
+NETWORKS = ("none", "private", "host")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +182,7 @@ def _mounts(options: Members) -> tuple[Mount, ...]:
 
 def _network(options: Members) -> str:
     name = options.text("Network") or "none"
-    if name not in _NETWORKS:
+    if name not in NETWORKS:
         raise options.wrong("Network", "none, private or host")
     return name
 

@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from wherry.errors import UsageError
 from wherry.triggers.amqp.address import PATIENCE
 from wherry.triggers.amqp.policy import Policy
 
 QUEUE = "docker-dispatch"
 QueueType = Literal["classic", "quorum"]
+_LONGEST_NAME = 230
+"""Bytes: AMQP has 255, of which the names of our other queues take some."""
+_LONGEST_DELAY = 49 * 24 * 3600.0
+"""Seconds: RabbitMQ counts a message's life in milliseconds of 32 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +71,20 @@ class DispatchOptions:
         """Return the queue of messages that wait after a try, and for how many seconds."""
         delay = self.delays[min(attempt, len(self.delays)) - 1]
         return f"{self.queue}.retry.{round(delay * 1000)}", delay
+
+
+def check_queue(name: str, *, field: str) -> str:
+    """Return a queue's name; raises :class:`UsageError` for one that no broker can have."""
+    if len(name.encode(errors="replace")) > _LONGEST_NAME:
+        raise UsageError(f"{field}: {name[:20]!r}… must have at most {_LONGEST_NAME} bytes")
+    if not name.isprintable():
+        raise UsageError(f"{field}: {name!r} holds a character that cannot be printed")
+    return name
+
+
+def check_delays(delays: tuple[float, ...], *, field: str) -> tuple[float, ...]:
+    """Return pauses; raises :class:`UsageError` for one that is longer than queues can hold."""
+    for each in delays:
+        if each > _LONGEST_DELAY:
+            raise UsageError(f"{field}: {each:g} s is too long; a pause is of 49 days at most")
+    return delays

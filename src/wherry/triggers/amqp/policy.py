@@ -12,7 +12,7 @@ from typing import Any
 
 from wherry.errors import UsageError
 from wherry.names import nearest
-from wherry.triggers.amqp.message import OPTIONS, Invoke, Message, Remove, Run, Stop
+from wherry.triggers.amqp.message import NETWORKS, OPTIONS, Invoke, Message, Remove, Run, Stop
 
 
 class Forbidden(UsageError):
@@ -87,6 +87,10 @@ def policy_of(given: Mapping[str, Any], *, where: str) -> Policy:
     for option in given.get("options", ()):
         if option not in OPTIONS:
             raise UsageError(f"{where}: options: there is no {option!r}{nearest(option, OPTIONS)}")
+    for network in given.get("networks", ()):
+        if network not in NETWORKS:
+            near = nearest(network, NETWORKS)
+            raise UsageError(f"{where}: networks: there is no {network!r}{near}")
     for mount in given.get("mounts", ()):
         if not mount.startswith("/"):
             raise UsageError(f"{where}: mounts: {mount!r} must be an absolute path")

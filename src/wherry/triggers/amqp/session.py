@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import aio_pika
 from aio_pika import exceptions
-from aiormq.exceptions import InvalidFrameError
+from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource, InvalidFrameError
 
 from wherry.errors import EngineError, EngineUnavailable, UsageError
 from wherry.triggers.amqp.delivery import Delivery
@@ -65,7 +65,21 @@ class Session:
         return self.lost.is_set()
 
     async def consume(self, options: DispatchOptions, arrived: Arrived) -> None:
-        """Hear of messages from now on, as many as are dispatched at one time."""
+        """Hear of messages from now on, as many as are dispatched at one time.
+
+        Raises :class:`SessionLost`, and :class:`UsageError` for a queue that is not for us.
+        """
+        try:
+            await self._consume(options, arrived)
+        except ChannelAccessRefused as error:
+            raise UsageError(
+                f"queue {options.queue!r}: we may not take from it: {error}"
+            ) from error
+        except LOST as error:
+            self.lost.set()
+            raise SessionLost(f"the connection to the broker was lost: {error!r}") from error
+
+    async def _consume(self, options: DispatchOptions, arrived: Arrived) -> None:
         await self._consuming.set_qos(prefetch_count=options.concurrency, timeout=_PATIENCE)
         queue = await self._consuming.get_queue(options.queue, ensure=False)
 
@@ -281,6 +295,8 @@ async def _queue(
             f"queue {name!r} is there, and not as it would be declared; give --passive or another "
             f"--queue-type: {error}"
         ) from error
+    except (ChannelAccessRefused, ChannelLockedResource) as error:
+        raise UsageError(f"queue {name!r}: the broker does not let us have it: {error}") from error
     except exceptions.ChannelNotFoundEntity as error:
         raise UsageError(f"queue {name!r} is not there; leave --passive away") from error
     else:
