@@ -80,6 +80,21 @@ async def test_a_build_that_breaks_off_leaves_nothing_that_nobody_owns(house: Ho
     await asyncio.to_thread(wait_until, lambda: everything(house) == before, seconds=60.0)
 
 
+async def test_an_image_beyond_the_limits_is_neither_kept_nor_tagged(house: House) -> None:
+    context = house.directory / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM busybox\nRUN echo big > /f\n")
+    before = everything(house)
+    small = await house.add("one", CI + 'limits = {image_size = "4k"}\n')
+    said = await house.docker(small, "build", "-t", "app", str(context))
+    assert "may have 4096" in said.stdout + said.stderr
+    none = await house.add("two", CI + "limits = {images = 0}\n")
+    said = await house.docker(none, "tag", "busybox", "mine")
+    assert "quota" in said.stderr
+    assert not [tag for tag in tags(house) if tag.startswith(("one.", "two."))]
+    await asyncio.to_thread(wait_until, lambda: everything(house) == before, seconds=60.0)
+
+
 async def test_what_a_step_wrote_for_one_tenant_is_not_in_the_cache_of_another(
     house: House,
 ) -> None:

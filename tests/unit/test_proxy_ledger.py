@@ -62,6 +62,16 @@ def test_what_may_have_been_made_stays_set_aside(ledger: Ledger, registry: Regis
     assert registry.abandoned == {reservation.nonce}
 
 
+def test_what_the_engine_was_not_asked_for_yet_is_given_back(
+    ledger: Ledger, registry: Registry
+) -> None:
+    reservation = reserve(ledger)
+    reservation.is_asked = False
+    with pytest.raises(RuntimeError), reservation:
+        raise RuntimeError
+    assert registry.pending() == []
+
+
 def test_what_was_made_is_kept(ledger: Ledger, registry: Registry) -> None:
     with reserve(ledger) as reservation:
         made = reservation.commit("a" * 64, name="web")

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from wherry.engines.closing import finish
+from wherry.engines.docker.failures import Refused
 from wherry.errors import EngineError
 from wherry.proxy.decoder import json_objects
 from wherry.proxy.handlers import images, networks, resolving
@@ -87,8 +88,12 @@ async def _build(call: Call, request: build.Build, reservation: Reservation) -> 
             ) as answer,
         ):  # fmt: skip
             await check(answer)
-            chunks = _recorded(scope, answer.stream(), request.tags, reservation)
-            await call.pass_on(answer, chunks)
+            made = [*request.tags]
+            chunks = _recorded(scope, answer.stream(), made, reservation)
+            try:
+                await call.pass_on(answer, chunks)
+            finally:  # a client that leaves at the last moment has built it all the same
+                await finish(_settled(scope, made, reservation))
 
 
 async def _pieces(source: IO[bytes]) -> AsyncIterator[bytes]:
@@ -97,26 +102,47 @@ async def _pieces(source: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _recorded(
-    scope: Scope, chunks: AsyncIterator[bytes], tags: tuple[str, ...], reservation: Reservation
+    scope: Scope, chunks: AsyncIterator[bytes], made: list[str], reservation: Reservation
 ) -> AsyncIterator[bytes]:
-    """Hand progress on with the tenant's names; before its end the image is the tenant's."""
-    made: list[str] = [*tags]
+    """Hand progress on with the tenant's names; before its end the image is the tenant's.
+
+    ``made`` begins with the tags that were asked for, and gets the ids that are told.
+    """
     view = scope.view()
     async for item in json_objects(chunks):
         aux = item.get("aux")
         if isinstance(aux, dict) and str(aux.get("ID", "")).startswith("sha256:"):
             made.append(aux["ID"])
         yield json.dumps(answers.progress(item, view)).encode() + b"\r\n"
+    if (error := await _record(scope, made, reservation)) is not None:
+        yield images.trouble(error)
+
+
+async def _settled(scope: Scope, made: list[str], reservation: Reservation) -> None:
+    with suppress(EngineError):
+        await _record(scope, made, reservation)
+
+
+async def _record(scope: Scope, made: list[str], reservation: Reservation) -> Denied | None:
+    """Record what was built; what may not be kept is removed again, and why is returned."""
+    found = {name: described["Id"] for name in made
+             if (described := await images.inspect(scope, name)) is not None
+             and _is_new(scope, described["Id"])}  # fmt: skip
     reservation.release()
-    for name in made:
-        if (described := await images.inspect(scope, name)) is None:
-            continue
-        try:
-            images.check_size(scope, described)
-            images.record(scope, described["Id"])
-        except Denied as error:
-            yield images.trouble(error)
-            return
+    try:
+        for id_ in dict.fromkeys(found.values()):
+            images.check_size(scope, await images.inspect(scope, id_) or {})
+            images.record(scope, id_)
+    except Denied as error:
+        for name in found:
+            with suppress(Refused):
+                await scope.call("DELETE", f"/images/{name}")
+        return error
+    return None
+
+
+def _is_new(scope: Scope, id_: str) -> bool:
+    return scope.registry.get("image", id_, tenant=scope.name) is None
 
 
 async def commit(call: Call) -> None:

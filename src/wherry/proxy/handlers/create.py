@@ -36,6 +36,7 @@ async def create(call: Call) -> None:
     with scope.ledger.reserve(
         scope.name, "container", amounts=amounts, name=name, reference=request.image
     ) as reservation:
+        reservation.is_asked = False
         await networks.ensure_default(scope)
         found = await resolving.resolve(scope, request)
         nested = None
@@ -66,6 +67,7 @@ async def create(call: Call) -> None:
 async def _made(
     call: Call, body: dict[str, object], name: str, reservation: Reservation
 ) -> tuple[dict[str, Any], Owned]:
+    reservation.is_asked = True
     made = await _make(call, body, name=name)
     return made, await _record(call.scope, made["Id"], reservation)
 

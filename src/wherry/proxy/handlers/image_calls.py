@@ -163,8 +163,14 @@ async def tag(call: Call) -> None:
     request = policy.parse_tag(call.route, scope.view())
     described = await images.describe(scope, request.source)
     call.object = f"image {described['Id']}"
-    await scope.call("POST", f"/images/{described['Id']}/tag", query=request.render())
-    images.record(scope, described["Id"])
+    was_theirs = scope.registry.get("image", described["Id"], tenant=scope.name) is not None
+    images.record(scope, described["Id"])  # first: a tag that nobody has on record would stay
+    try:
+        await scope.call("POST", f"/images/{described['Id']}/tag", query=request.render())
+    except Refused:
+        if not was_theirs:
+            scope.registry.forget("image", described["Id"], tenant=scope.name)
+        raise
     await call.exchange.answer(201)
 
 

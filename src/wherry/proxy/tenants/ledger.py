@@ -103,6 +103,8 @@ class Reservation:
     def __init__(self, registry: Registry, pending: Pending) -> None:
         self._registry = registry
         self.pending = pending
+        self.is_asked = True
+        """Whether the engine may have been asked already; who asks later says so here."""
 
     @property
     def nonce(self) -> str:
@@ -137,7 +139,7 @@ class Reservation:
 
         Where that cannot be known, it stays set aside until the engine has been asked.
         """
-        if isinstance(error, Refused | Denied):
+        if isinstance(error, Refused | Denied) or (error is not None and not self.is_asked):
             self.release()
         elif error is not None:
             self._registry.abandon(self.nonce)
