@@ -230,6 +230,8 @@ async def test_what_cannot_be_run_is_a_failed_run_with_its_reason(jobs: Jobs) ->
         ({"function": "f", "timeout": 0}, "timeout: 0 is out of bounds"),
         ({"function": "f", "jitter": "soon"}, "jitter: 'soon' is no duration"),
         ({"function": "f", "webhook": "ftp://x"}, "webhook: it is no URL"),
+        ({"function": "f", "webhook": "http://x:99999/"}, "webhook: it is no URL"),
+        ({"function": "f", "env": {"KEY": "s3cret\0"}}, "env.KEY: its value holds a NUL"),
         ({"function": "f", "smtp_host": "m"}, "needs smtp_host, email_to and email_from"),
         ({"function": "f", "save_folder": "x"}, "save_folder: 'x' must be an absolute path"),
         ({"kind": "service-run"}, "image: kind 'service-run' needs either"),

@@ -147,6 +147,22 @@ def test_what_can_never_be_right_is_refused_with_a_reason(name: str) -> None:
         parse(body)
 
 
+def test_the_environment_keeps_the_case_of_its_names() -> None:
+    given = {"http_proxy": "a", "HTTP_PROXY": "b", "EMPTY": None}
+    assert run(Env=given).env == {"http_proxy": "a", "HTTP_PROXY": "b", "EMPTY": ""}
+    assert run(Env=["A=b=c", "D"]).env == {"A": "b=c", "D": ""}
+
+
+@pytest.mark.parametrize(
+    "env", ["KEY=s3cret", {"KEY": ["s3cret"]}, ["KEY=s3cret", 1], {"KEY": "s3cret\0"},
+            {"KEY": "s3cret\ud800"}, ["=s3cret"]],
+)  # fmt: skip
+def test_a_mistake_in_the_environment_is_said_without_its_values(env: object) -> None:
+    with pytest.raises(Malformed, match=r"Options\.Env: ") as caught:
+        run(Env=env)
+    assert "s3cret" not in str(caught.value)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_malformed(body: bytes) -> None:
     accepts(body)

@@ -148,17 +148,20 @@ def _entrypoint(options: Members) -> tuple[str, ...] | None:
 
 
 def _env(options: Members) -> dict[str, str]:
+    """Return the environment; what is wrong with it is said without a value, a secret perhaps."""
     value = options.value("Env")
-    if isinstance(value, list):
-        pairs = [text.partition("=")[::2] for text in options.texts("Env")]
-    elif value is None or isinstance(value, dict):
-        members = options.members("Env")
-        pairs = [(name, members.text(name)) for name in value or ()]
+    if value is None:
+        value = {}
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        pairs = [each.partition("=")[::2] for each in value]
+    elif isinstance(value, dict) and all(isinstance(each, str | None) for each in value.values()):
+        pairs = [(name, each or "") for name, each in value.items()]
     else:
-        raise options.wrong("Env", "an object, or a list of NAME=value")
-    for name, _ in pairs:
+        raise Malformed("Options.Env: it must be an object of texts, or a list of NAME=value")
+    for name, each in pairs:
         if not name or "=" in name or "\0" in name:
             raise Malformed(f"Options.Env: {name!r} is no name of a variable")
+        options.sound("Env", name + each)
     return dict(pairs)
 
 

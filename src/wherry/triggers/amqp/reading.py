@@ -48,7 +48,7 @@ class Members:
             return ""
         if not isinstance(value, str):
             raise self.wrong(name, "text")
-        return self._sound(name, value)
+        return self.sound(name, value)
 
     def truth(self, name: str) -> bool:
         """Return true or false; what is not there is false."""
@@ -73,7 +73,7 @@ class Members:
             return ()
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self.wrong(name, "a list of texts")
-        return tuple(self._sound(name, item) for item in value)
+        return tuple(self.sound(name, item) for item in value)
 
     def members(self, name: str) -> Members:
         """Return an object; one that is not there is empty."""
@@ -88,7 +88,8 @@ class Members:
         """Return the error for a member that is not what it should be."""
         return Malformed(f"{self.name(name)}: {self.value(name)!r:.80} must be {right}")
 
-    def _sound(self, name: str, text: str) -> str:
+    def sound(self, name: str, text: str) -> str:
+        """Return a text that any program can be given; raises :class:`Malformed`."""
         if "\0" in text:
             raise Malformed(f"{self.name(name)}: it holds a NUL character, which none can")
         try:

@@ -109,9 +109,16 @@ def _check_kind(definition: Definition) -> None:
             raise UsageError(f"{name}: kind {kind!r} has none; leave it out")
     if definition.function is not None:
         split_name(definition.function)
-    for word in (*(definition.command or ()), *(definition.env or {}).values()):
+    _check_words(definition)
+
+
+def _check_words(definition: Definition) -> None:
+    for word in definition.command or ():
         if "\0" in word:
             raise UsageError(f"command: {word!r} holds a NUL character, which none can")
+    for name, value in (definition.env or {}).items():
+        if "\0" in value:  # it may be a secret, and is not said
+            raise UsageError(f"env.{name}: its value holds a NUL character, which none can")
 
 
 def _check_service(definition: Definition) -> None:
@@ -143,9 +150,10 @@ def _check_reports(definition: Definition) -> None:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable()
+    return bool(right) and text.isprintable()
 
 
 def _seconds(value: str | float | None, name: str, *, least: float = 0.0) -> float | None:
