@@ -6,7 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from wherry.proxy.audit import Audit, Entry
+import pytest
+
+from wherry.proxy.audit import Audit, Entry, Verdict
+from wherry.proxy.handlers.dispatch import may_have_changed
+from wherry.proxy.policy.operations import Operation
 
 
 def entry(
@@ -76,3 +80,21 @@ def test_without_a_file_nothing_is_written_and_nothing_fails() -> None:
     audit = Audit()
     audit.write(entry())
     audit.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "operation", "verdict", "status", "changed"),
+    [
+        ("POST", Operation.CONTAINER_CREATE, "allowed", 0, True),
+        ("POST", Operation.CONTAINER_CREATE, "failed", 0, True),
+        ("POST", Operation.CONTAINER_CREATE, "failed", 500, True),
+        ("POST", Operation.CONTAINER_KILL, "failed", 409, False),
+        ("POST", Operation.CONTAINER_CREATE, "denied", 403, False),
+        ("POST", Operation.CONTAINER_WAIT, "allowed", 0, False),
+        ("GET", Operation.CONTAINER_LIST, "allowed", 0, False),
+    ],
+)
+def test_what_may_have_changed_something_is_no_flood(
+    *, method: str, operation: Operation, verdict: Verdict, status: int, changed: bool
+) -> None:
+    assert may_have_changed(method, operation, verdict=verdict, status=status) is changed

@@ -12,14 +12,19 @@ from wherry.proxy.handlers.call import Call
 from wherry.proxy.policy import answers, table
 from wherry.proxy.policy.check import TAKES_BODY, no_body
 from wherry.proxy.policy.model import Denied
+from wherry.proxy.policy.operations import Operation
 from wherry.proxy.policy.routing import route
 
 if TYPE_CHECKING:
     from wherry.proxy.audit import Audit, Verdict
     from wherry.proxy.front import Exchange
     from wherry.proxy.handlers.scope import Scope
-    from wherry.proxy.policy.operations import Operation
 
+_CHANGE_NOTHING = frozenset(
+    {Operation.BUILD_PRUNE, Operation.CONTAINER_RESIZE, Operation.CONTAINER_WAIT,
+     Operation.EXEC_RESIZE}
+)  # fmt: skip
+"""With a method that could; floods of them are not all written to the audit log."""
 Handle = Callable[[Call], Awaitable[None]]
 
 
@@ -83,6 +88,19 @@ class Dispatch:
                 status=status,
                 rule=rule,
                 reason=reason,
-                is_change=verdict != "denied" and exchange.request.method not in ("GET", "HEAD"),
+                is_change=may_have_changed(
+                    exchange.request.method,
+                    told[0].route.operation if told else None,
+                    verdict=verdict,
+                    status=status,
+                ),
             )
         )
+
+
+def may_have_changed(
+    method: str, operation: Operation | None, *, verdict: Verdict, status: int
+) -> bool:
+    """Whether a request may have changed anything; what the engine refuses (4xx) has not."""
+    refused = verdict == "denied" or (verdict == "failed" and 400 <= status < 500)
+    return not refused and method not in ("GET", "HEAD") and operation not in _CHANGE_NOTHING
