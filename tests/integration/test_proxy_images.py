@@ -95,6 +95,22 @@ async def test_an_image_beyond_the_limits_is_neither_kept_nor_tagged(house: Hous
     await asyncio.to_thread(wait_until, lambda: everything(house) == before, seconds=60.0)
 
 
+async def test_a_tag_of_ones_own_kind_makes_no_image_ones_own(house: House) -> None:
+    """Another proxy on the engine may have a tenant of that name."""
+    mine, theirs = await house.add("one", CI), await house.add("two", CI)
+    await house.docker(theirs, "create", "--name", "base", "busybox")
+    image = (await house.docker(theirs, "commit", "base")).text.strip().removeprefix("sha256:")
+    tag = "one.wherry.invalid/docker.io/library/app"
+    house.dockerd.request("POST", f"/images/{image}/tag?repo={tag}&tag=latest")
+    try:
+        for words in (("inspect", "app"), ("run", "--rm", "app"), ("rmi", "app"), ("save", "app")):
+            said = await house.docker(mine, *words)
+            assert said.code != 0, words
+        assert f"{tag}:latest" in tags(house)
+    finally:
+        house.dockerd.request("DELETE", f"/images/{tag}:latest")
+
+
 async def test_what_a_step_wrote_for_one_tenant_is_not_in_the_cache_of_another(
     house: House,
 ) -> None:

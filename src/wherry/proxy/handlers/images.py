@@ -39,9 +39,7 @@ async def describe(scope: Scope, named: Named) -> dict[str, Any]:
     """Return an image that the tenant may see, as the engine has it; raises :class:`Denied`."""
     for candidate in _candidates(scope, named.text):
         described = await inspect(scope, candidate)
-        if described is not None and (
-            is_visible(scope, described) or _is_own_tag(scope, candidate)
-        ):
+        if described is not None and is_visible(scope, described):
             return described
     raise missing(named)
 
