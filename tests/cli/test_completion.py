@@ -23,7 +23,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("wherry re", ["reap"]),
+        ("wherry re", ["reap", "remote"]),
         ("wherry image pr", ["prune"]),
         ("wherry run --netw", ["--network"]),
         ("wherry run --network ''", ["none", "private", "host"]),

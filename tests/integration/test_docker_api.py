@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,13 @@ def engine(dockerd: Dockerd) -> Iterator[Dockerd]:
     load_cli_image(dockerd)
     yield dockerd
     dockerd.request("DELETE", f"/images/{CLI_IMAGE}?force=1")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Make a directory with a short path: sockets in it have to be shorter than 108 bytes."""
+    with tempfile.TemporaryDirectory(prefix="wherry-", dir="/var/tmp") as directory:
+        yield Path(directory)
 
 
 def containers(dockerd: Dockerd) -> list[dict[str, Any]]:
@@ -83,7 +91,7 @@ def test_a_limit_that_does_not_exist_names_the_nearest(engine: Dockerd) -> None:
     assert "children" in said.stderr
 
 
-async def test_a_function_says_it_in_its_file(engine: Dockerd, tmp_path: Path) -> None:
+async def test_a_function_says_it_in_its_file(engine: Dockerd, place: Path) -> None:
     tables = {"functions": {"vote": {
         "image": CLI_IMAGE, "command": ["docker", "run", "--rm", "busybox", "echo", "counted"],
         "env": {"HOME": "/tmp"},
@@ -94,22 +102,22 @@ async def test_a_function_says_it_in_its_file(engine: Dockerd, tmp_path: Path) -
         "wherry.docker_api": "children:3,memory:128m,images:busybox:latest"
     }
     function = declared(
-        deployment, secrets=SecretStore(tmp_path / "secrets"), created=1.0, source="api"
+        deployment, secrets=SecretStore(place / "secrets"), created=1.0, source="api"
     ).function
-    scoped = with_docker_api(connect(engine.unix), places=Places(tmp_path / "proxy"))
+    scoped = with_docker_api(connect(engine.unix), places=Places(place / "proxy"))
     async with AsyncClient(scoped) as client:
         assert await client.run(function) == "counted\n"
         results = await asyncio.gather(*(client.run(function) for _ in range(3)))
         assert results == ["counted\n"] * 3
     assert containers(engine) == []
-    assert Places(tmp_path / "proxy").left() == []
+    assert Places(place / "proxy").left() == []
 
 
 async def test_functions_share_a_tenant_whose_children_outlive_a_call(
-    engine: Dockerd, tmp_path: Path
+    engine: Dockerd, place: Path
 ) -> None:
     wanted = {"wherry.docker-api": f"tenant:poll,{SCOPED}"}
-    scoped = with_docker_api(connect(engine.unix), places=Places(tmp_path / "proxy"))
+    scoped = with_docker_api(connect(engine.unix), places=Places(place / "proxy"))
     async with AsyncClient(scoped) as client:
         for words in (["run", "-d", "--name", "behind", "busybox", "sleep", "99"],
                       ["exec", "behind", "echo", "still here"]):  # fmt: skip
@@ -119,12 +127,12 @@ async def test_functions_share_a_tenant_whose_children_outlive_a_call(
     assert containers(engine) == []
 
 
-def test_what_a_killed_run_left_is_taken_down_by_the_next(engine: Dockerd, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_taken_down_by_the_next(engine: Dockerd, place: Path) -> None:
     script = "docker run -d busybox sleep 99; exec sleep 99"
     process = subprocess.Popen(
         [sys.executable, "-m", "wherry", "run", "--engine", engine.unix,
          f"--docker-api={SCOPED}", "-e", "HOME=/tmp", CLI_IMAGE, "sh", "-c", script],
-        env={**os.environ, "WHERRY_DATA_DIR": str(tmp_path)}, stdout=subprocess.DEVNULL,
+        env={**os.environ, "WHERRY_DATA_DIR": str(place)}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         wait_until(
@@ -133,7 +141,7 @@ def test_what_a_killed_run_left_is_taken_down_by_the_next(engine: Dockerd, tmp_p
     finally:
         process.kill()
         process.wait()
-    places = Places(tmp_path / "proxy")
+    places = Places(place / "proxy")
     assert len(places.left()) == 1
 
     async def take_down() -> None:
@@ -147,10 +155,10 @@ def test_what_a_killed_run_left_is_taken_down_by_the_next(engine: Dockerd, tmp_p
     wherry("reap", "--engine", engine.unix)
 
 
-def test_a_container_that_docker_starts_can_have_one_too(engine: Dockerd, tmp_path: Path) -> None:
+def test_a_container_that_docker_starts_can_have_one_too(engine: Dockerd, place: Path) -> None:
     script = "docker run --rm busybox echo child; docker run -d busybox sleep 99 >/dev/null; cat"
     said = wherry(
-        "proxy", "inject", "--engine", engine.unix, "--data-dir", str(tmp_path),
+        "proxy", "inject", "--engine", engine.unix, "--data-dir", str(place),
         "--image", "busybox", "--", "docker", "-H", f"unix://{engine.socket}", "run", "-i", "--rm",
         "-e", "HOME=/tmp", CLI_IMAGE, "sh", "-c", script, input="in",
     )  # fmt: skip
@@ -159,11 +167,11 @@ def test_a_container_that_docker_starts_can_have_one_too(engine: Dockerd, tmp_pa
 
 
 def test_a_container_in_the_background_keeps_its_socket_until_it_ends(
-    engine: Dockerd, tmp_path: Path
+    engine: Dockerd, place: Path
 ) -> None:
     script = "sleep 0.3; docker run -d busybox sleep 99; exit 0"
     said = wherry(
-        "proxy", "inject", "--engine", engine.unix, "--data-dir", str(tmp_path),
+        "proxy", "inject", "--engine", engine.unix, "--data-dir", str(place),
         "--image", "busybox", "--", "docker", "-H", f"unix://{engine.socket}", "run", "-d",
         "--name", "behind", "-e", "HOME=/tmp", CLI_IMAGE, "sh", "-c", script,
     )  # fmt: skip

@@ -98,11 +98,11 @@ def test_a_page_goes_on_by_itself_and_focus_stays(page: Page, site: Served) -> N
     for _ in range(3):
         ask(site, "POST", "/function/counted", b"x")
     rows = page.get_by_role("region", name="Recent calls").locator("tbody tr")
-    rows.nth(2).wait_for()
+    rows.nth(2).wait_for(timeout=60_000)  # a look that fails makes the next a later one
     link = rows.nth(2).get_by_role("link")
     link.focus()
     ask(site, "POST", "/function/counted", b"x")
-    rows.nth(3).wait_for()
+    rows.nth(3).wait_for(timeout=60_000)
     assert page.evaluate("document.activeElement.classList.contains('id')")
     assert page.get_by_role("textbox", name="Input").input_value() == "typed, not sent"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.oci_layout import build_image
 from tests.support.pulling import BIG, MIB, NOBODY, fetch, nothing_usable
+from tests.support.waiting import wait_until
 
 from wherry.images.model import Descriptor
 from wherry.images.pull import pull
@@ -68,6 +69,7 @@ async def test_a_killed_pull_leaves_nothing_usable_and_the_next_one_resumes(
     came = first.sent
     while int(await asyncio.wait_for(process.stdout.readline(), 30)) < came:
         pass
+    await asyncio.to_thread(wait_until, lambda: store.blobs.has(image.layers[0]))
     process.send_signal(signal.SIGKILL)
     assert await process.wait() == -signal.SIGKILL
     proxy.stall_after = None
