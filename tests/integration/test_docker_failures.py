@@ -18,6 +18,7 @@ from tests.support.dockerd import Dockerd, running_dockerd
 from tests.support.harness import endless
 
 from wherry import streams
+from wherry.client import AsyncClient
 from wherry.engines.docker.address import Address
 from wherry.engines.docker.engine import DockerEngine
 from wherry.errors import EngineError, EngineUnavailable
@@ -224,6 +225,22 @@ asyncio.run(main())
 """
 
 
+async def test_the_first_call_of_an_engine_removes_what_a_killed_caller_left(
+    dockerd: Dockerd,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", CALLER, dockerd.unix], stdout=subprocess.PIPE
+    ) as caller:
+        assert caller.stdout
+        orphan = (await asyncio.to_thread(caller.stdout.readline)).decode().strip()
+        caller.kill()
+    assert orphan in await asyncio.to_thread(ids_of, dockerd)
+    async with engine_of(dockerd.unix) as engine, AsyncClient(engine) as client:
+        await client.run("busybox", ["true"])
+        await engine.settled()
+    assert orphan not in await asyncio.to_thread(ids_of, dockerd)
+
+
 async def test_what_a_killed_caller_left_is_reaped_and_nothing_else(dockerd: Dockerd) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", CALLER, dockerd.unix], stdout=subprocess.PIPE
@@ -233,6 +250,7 @@ async def test_what_a_killed_caller_left_is_reaped_and_nothing_else(dockerd: Doc
         async with engine_of(dockerd.unix) as engine:
             assert await engine.reap() == []  # its caller lives
             async with begun(engine, *SLEEP):
+                await engine.settled()  # the look around of the first call is over
                 other = await _of_another_host(engine)
                 os.kill(caller.pid, signal.SIGKILL)
                 caller.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
@@ -48,6 +49,7 @@ VARIABLES = (
     "HOME",
     "XDG_CONFIG_HOME",
 )
+_log = logging.getLogger(__name__)
 _STARTS_AT_ONCE = 16
 _PULLS = Flights[None]()
 _CREATES = 3
@@ -79,6 +81,7 @@ class DockerEngine:
         self._errands = Errands()
         self._deaths = Deaths(self.client)
         self._running: dict[DockerContainer, Call] = {}
+        self._swept = False
         # An engine starts a few containers in a second, however many are asked for. Waiting here
         # rather than there keeps its answers within the time limit.
         self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
@@ -110,6 +113,7 @@ class DockerEngine:
     async def start(self, invocation: Invocation, stdin: Stdin) -> AsyncIterator[DockerContainer]:
         """Start a fresh container; see :class:`wherry.engines.base.Engine`."""
         self._check_open()
+        self._sweep_once()
         has_stdin = stdin is not NOTHING
         call = Call(self.client, invocation, profile=self.profile, has_stdin=has_stdin)
         async with self.starting(call, stdin) as container:
@@ -134,6 +138,7 @@ class DockerEngine:
     async def reserve(self, function: Function) -> AsyncIterator[DockerSlot]:
         """Make a container ready; see :class:`wherry.engines.base.ReadyEngine`."""
         await self.prepare(function)
+        self._sweep_once()
         preparation = await Preparation.of(function, client=self.client)
         own = waiting_invocation(function)
         call = Call(self.client, own, profile=self.profile, has_stdin=True, preparation=preparation)
@@ -166,6 +171,18 @@ class DockerEngine:
     async def reap(self) -> list[str]:
         """Remove the containers of callers on this host that have ended; returns their names."""
         return await reaper.reap(self.client)
+
+    def _sweep_once(self) -> None:
+        """Reap beside the first call, as every next start does: it keeps nobody waiting."""
+        if not self._swept:
+            self._swept = True
+            self._errands.begin(self._sweep())
+
+    async def _sweep(self) -> None:
+        try:
+            await self.reap()
+        except EngineError as error:
+            _log.warning("what was left before was not removed", extra={"reason": str(error)})
 
     async def usage(self, function: str) -> list[Usage]:
         """See :class:`wherry.engines.base.UsageEngine`."""
