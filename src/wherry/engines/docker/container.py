@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wherry.engines.docker.lastwords import Ending
 
 _SIGKILLED = 128 + signals.SIGKILL
+_OOM_PAUSES = (0.02, 0.05, 0.1, 0.2)
 _OUTPUT_AFTER_EXIT = 30.0
 """Seconds the engine may stay silent on an output stream after the container has ended."""
 _ANSWER_BYTES = 64 * 1024
@@ -190,9 +191,19 @@ class DockerContainer:
         self._check_start(code, known)
         if code - 128 in self._sent:
             return Exit(code, "killed")
-        if code == _SIGKILLED and known["State"].get("OOMKilled"):
+        if code == _SIGKILLED and await self._was_oom(known):
             return Exit(code, "oom")
         return exit_from_code(code)
+
+    async def _was_oom(self, known: dict[str, Any]) -> bool:
+        """Whether memory was the end; a busy engine learns it a moment after the end itself."""
+        for pause in _OOM_PAUSES if known["HostConfig"].get("Memory") else ():
+            if known["State"].get("OOMKilled"):
+                return True
+            await asyncio.sleep(pause)
+            with contextlib.suppress(EngineError):  # somebody may have removed it
+                known = await self._client.call("GET", f"{self._path}/json")
+        return bool(known["State"].get("OOMKilled"))
 
     def _check_start(self, code: int, known: dict[str, Any]) -> None:
         """Raise what the init complained of; a gate's code below 128 never comes alone."""
@@ -207,11 +218,8 @@ class DockerContainer:
             raise error
 
     async def _inspect(self) -> dict[str, Any]:
-        """Ask on the connection that told the exit code.
-
-        When it answers, the engine has lived through the end of the output, which otherwise
-        looks the same whether the container or the engine's process has ended.
-        """
+        # When it answers on the connection that told the exit code, the engine has lived through
+        # the end of the output; otherwise it could be that of the engine's process.
         connection, self._waiting = self._waiting, None
         if connection is None or not connection.renew():
             raise EngineError(f"engine {self._address}: its connection was cut at the very end")
