@@ -178,7 +178,7 @@ async def test_everything_of_a_tenant_is_gone_when_it_ends(house: House) -> None
 
 async def test_an_orchestrator_in_a_container_has_children_of_its_own(house: House) -> None:
     """Show 1: everything from inside, with the injected socket and an unmodified docker."""
-    tenant = await house.proxy.add("inner", policy=SHOWN, directory=True)
+    tenant = await house.proxy.add("inner", policy=SHOWN + 'copy_in = "always"\n', directory=True)
     given = injection(Path(tenant.directory))
     script = """
 set -e
@@ -186,9 +186,15 @@ docker ps -aq | wc -l
 printf shout | docker run -i --rm busybox tr a-z A-Z; echo
 docker run -d --name child busybox sh -c 'echo hi; sleep 99' > /dev/null
 docker exec child echo executed
+echo given > /tmp/given; docker cp /tmp/given child:/tmp/given
+docker exec child cat /tmp/given
 docker cp child:/etc/passwd - | tar -t
 docker logs child
 docker ps --format '{{.Names}}'
+docker logs -f child > /tmp/followed & following=$!
+until grep -q hi /tmp/followed; do sleep 0.1; done
+docker kill child > /dev/null
+wait $following; echo followed; cat /tmp/followed
 docker rm -f child
 docker ps -aq | wc -l
 """
@@ -198,5 +204,5 @@ docker ps -aq | wc -l
         words += ["-e", value]
     words += ["-e", "HOME=/tmp", "-v", f"{given.source}:{TARGET}:ro", CLI_IMAGE, "sh", "-c", script]
     said = await house.docker(direct, *words)
-    expected = "0\nSHOUT\nexecuted\npasswd\nhi\nchild\nchild\n0\n"
+    expected = "0\nSHOUT\nexecuted\ngiven\npasswd\nhi\nchild\nfollowed\nhi\nchild\n0\n"
     assert said.text.replace(" ", "") == expected
