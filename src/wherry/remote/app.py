@@ -228,9 +228,7 @@ def _at(call: Call, path: bytes) -> Call:
 
 
 def _with(answer: Answer, headers: Mapping[str, str]) -> Answer:
-    if not headers:
-        return answer
-    return Answer(status=answer.status, headers={**headers, **answer.headers}, body=answer.body)
+    return replace(answer, headers={**headers, **answer.headers}) if headers else answer
 
 
 async def _send(exchange: Duplex, answer: Answer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from wherry.errors import UsageError
+from wherry.web.linefile import LineFile
 
 Verdict = Literal["allowed", "denied", "failed"]
 _log = logging.getLogger(__name__)
@@ -40,37 +40,32 @@ class Deed:
 
 
 class Audit:
-    """Appends deeds to a file that only its owner reads; without a path it keeps none."""
+    """Appends deeds to a bounded file that only its owner reads; without a path it keeps none."""
 
     def __init__(self, path: Path | None, *, clock: Callable[[], float] = time.time) -> None:
         """Raise UsageError when the file cannot be written."""
         self._clock = clock
-        self._path = path
-        self._descriptor: int | None = None
+        self._file: LineFile | None = None
         if path is not None:
-            self._descriptor = self._open(path)
+            try:
+                self._file = LineFile(path)
+            except OSError as error:
+                raise UsageError(f"audit log {path}: it cannot be written: {error}") from error
 
     def note(self, deed: Deed) -> None:
         """Write one line, at once; a disk that is full is logged, and stops nothing."""
-        if self._descriptor is None:
+        if self._file is None:
             return
         try:
-            os.write(self._descriptor, self._line(deed))
+            self._file.write(self._line(deed))
         except OSError as error:
             _log.error("the audit log cannot be written", extra={"reason": str(error)})
 
-    def reopen(self) -> None:
-        """Open the file again, after somebody has moved it away."""
-        if self._path is not None:
-            descriptor, self._descriptor = self._descriptor, self._open(self._path)
-            if descriptor is not None:
-                os.close(descriptor)
-
     def close(self) -> None:
         """Close the file. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _line(self, deed: Deed) -> bytes:
         now = self._clock()
@@ -84,9 +79,3 @@ class Audit:
         if deed.seconds is not None:
             line["seconds"] = round(deed.seconds, 3)
         return json.dumps(line).encode() + b"\n"
-
-    def _open(self, path: Path) -> int:
-        try:
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise UsageError(f"audit log {path}: it cannot be written: {error}") from error

@@ -179,16 +179,6 @@ def network_name(name: str, id_: str, *, tenant: TenantView) -> str:
     return "bridge" if id_ and id_ == tenant.network else names.plain(tenant.name, name)
 
 
-def none_network() -> Document:
-    """Return the network ``none``, which every tenant has and nobody is in."""
-    return {
-        "Name": "none", "Id": "0" * 64, "Created": "1970-01-01T00:00:00Z", "Scope": "local",
-        "Driver": "null", "EnableIPv6": False, "Internal": False, "Attachable": False,
-        "Ingress": False, "ConfigOnly": False, "ConfigFrom": {"Network": ""}, "Containers": {},
-        "IPAM": {"Driver": "default", "Options": None, "Config": []}, "Options": {}, "Labels": {},
-    }  # fmt: skip
-
-
 def volume(item: Document, tenant: TenantView) -> Document:
     """Return a volume, without where the engine keeps it."""
     own = {key: item[key] for key in _VOLUME_KEYS if key in item}
